@@ -11,7 +11,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(EXIT.ok);
   lost ??= error;
 });
-// What a command does is not left half done where nobody can be told of it.
+// What a command does is not left half done where the output is gone.
 process.stderr.on('error', () => {});
 const problem = tooOld(process.versions.node);
 if (problem !== null) {

@@ -27,6 +27,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'trust-host-key.ts': 'the same',
   'login-keys.ts': 'the same',
   'local-needs.ts': 'the age of files',
+  'local-time.ts': 'shows a time',
   'format.ts': 'the times of the log',
   'watchdog-thread.ts': 'a line of the log',
   'check-device.ts': 'whether the clock is set',

@@ -21,7 +21,7 @@ export interface HeartbeatDeps {
   readonly fetch?: typeof fetchOnce;
 }
 
-/** Its only timer runs while all is well. A fetch that goes wrong is shown, and is in nobody's way. */
+/** Its only timer runs while all is well. A fetch that goes wrong is shown, and holds nothing up. */
 export function createHeartbeat({ clock, onProblem, fetch = fetchOnce }: HeartbeatDeps): Heartbeat {
   let config: HeartbeatConfig = { url: null, everyMs: 0 };
   let well = false;
@@ -55,7 +55,7 @@ export function createHeartbeat({ clock, onProblem, fetch = fetchOnce }: Heartbe
       if (next.url === config.url && next.everyMs === config.everyMs) return;
       config = next;
       lastBeat = Number.NEGATIVE_INFINITY;
-      // Whoever knows the URL can say in our place that all is well.
+      // The URL lets its holder report in our place that all is well.
       if (next.url === null) onProblem(null);
       else registerUrl(new URL(next.url));
       schedule();
@@ -87,7 +87,7 @@ function registerUrl({ pathname, search, searchParams, username, password }: URL
 /** Shorter parts are words, such as `status=up`. */
 const TOKEN = 8;
 
-/** Up, and every remote listener was seen to lead here, unless the configuration says that nobody is to look. */
+/** Up, and every remote listener was seen to lead here, unless the configuration turns that off. */
 function isVerified({ spec, state }: RunningTunnel): boolean {
   if (state.phase !== 'up') return false;
   return spec.verify === 'off' || state.forwards.every((f) => f.spec.kind !== 'remote' || f.verified === 'yes');

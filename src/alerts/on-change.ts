@@ -21,14 +21,14 @@ export interface ChangeHookDeps {
   readonly run?: typeof runProgram;
 }
 
-/** What a program is told, all of it safe to print. */
+/** What a program is passed, all of it safe to print. */
 export type ChangeFacts = Readonly<
   Record<'TUNNELD_TUNNEL' | 'TUNNELD_STATE' | 'TUNNELD_CAUSE' | 'TUNNELD_HINT' | 'TUNNELD_SINCE', string>
 >;
 
-/** Of each tunnel: what was told last, and what waits to last. */
+/** Of each tunnel: what was reported last, and what waits to last. */
 interface Watched {
-  told: 'up' | 'down';
+  reported: 'up' | 'down';
   seen: 'up' | 'down';
   /** When it was seen to go up or down (Clock.now). */
   since: number;
@@ -46,8 +46,8 @@ export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeH
   const announce = async (name: string, one: Watched) => {
     const { command } = config;
     const tunnel = latest.find(({ spec }) => spec.name === name);
-    if (command === null || tunnel === undefined || one.seen === one.told || ended.signal.aborted) return;
-    one.told = one.seen;
+    if (command === null || tunnel === undefined || one.seen === one.reported || ended.signal.aborted) return;
+    one.reported = one.seen;
     const problem = await run(command, factsOf(tunnel, one, clock), { clock, signal: ended.signal });
     onProblem(problem === null ? null : `onChange ${printable(command[0]!)}: ${problem}`);
   };
@@ -67,8 +67,8 @@ export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeH
       if (config.command === null) return;
       for (const { spec, state, previous } of tunnels) {
         const isUp = state.phase === 'up' || previous.some((old) => old.state.phase === 'up');
-        // A tunnel that comes up is no news, unless it was told to be down.
-        const one = watched.get(spec.name) ?? { told: 'up', seen: 'up', since: clock.now(), cancel: () => {} };
+        // A tunnel that comes up is no news, unless it was reported as down.
+        const one = watched.get(spec.name) ?? { reported: 'up', seen: 'up', since: clock.now(), cancel: () => {} };
         watched.set(spec.name, one);
         const seen = isUp ? 'up' : 'down';
         if (seen === one.seen) continue;
@@ -86,7 +86,7 @@ export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeH
 }
 
 function factsOf({ spec, state }: RunningTunnel, { seen, since }: Watched, clock: Clock): ChangeFacts {
-  // What the outage before this one came of is told no more.
+  // What the outage before this one came of is reported no more.
   const failure =
     seen === 'down' && state.failure !== null && state.failure.at >= since - NOTICED_MS ? state.failure : null;
   return {

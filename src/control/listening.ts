@@ -1,18 +1,9 @@
 import { lstat, stat, unlink } from 'node:fs/promises';
-import { createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { makeDirectory } from '../lib/files/make-directory.ts';
 import { pathOwner } from '../lib/files/path-owner.ts';
-import { errorCode } from '../lib/text.ts';
 import { probeSocket } from './client.ts';
-import { fileIdentity, listenWithMask, MAX_SOCKET_PATH } from '../lib/unix-socket.ts';
-
-/** A Unix socket that listens. */
-export interface Listening {
-  /** Whether its path still leads to it: the directory may have been emptied. */
-  isThere(): boolean;
-  close(): Promise<void>;
-}
+import { listenOnUnixSocket, type UnixListener } from '../lib/files/unix-listener.ts';
 
 /** A trusted daemon runs the same configuration already. */
 export class AlreadyRunningError extends Error {}
@@ -33,30 +24,10 @@ export interface ListenRequest {
  * Listens in a directory that is made, with mode 0700, where it is missing. A socket left behind by a dead daemon is replaced; one
  * that answers is not. Rejects where the socket cannot be had, with an AlreadyRunningError where the same configuration runs already.
  */
-export async function listenAt({ path, mode, config, onConnection }: ListenRequest): Promise<Listening> {
-  if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
-    throw new Error(`the path is longer than ${MAX_SOCKET_PATH} bytes: set a shorter one with control.socket`);
+export async function listenAt({ path, mode, config, onConnection }: ListenRequest): Promise<UnixListener> {
   await refuseForeignDirectory(path, config);
-  makeDirectory(dirname(path));
-  const server = createServer(onConnection);
-  const mask = 0o777 & ~mode;
-  try {
-    await listenWithMask(server, { path }, mask);
-  } catch (error) {
-    if (errorCode(error) !== 'EADDRINUSE') throw error;
-    await removeStale(path, config);
-    await listenWithMask(server, { path }, mask);
-  }
-  const identity = fileIdentity(path);
-  const isThere = () => identity !== null && fileIdentity(path) === identity;
-  return {
-    isThere,
-    close: async () => {
-      // Node removes what is at the path, and that may be another daemon's by now.
-      if (isThere() || fileIdentity(path) === null) await new Promise((resolve) => server.close(resolve));
-      else server.unref();
-    },
-  };
+  const removeStale = () => removeDead(path, config);
+  return await listenOnUnixSocket({ path, mask: 0o777 & ~mode, key: 'control.socket', removeStale, onConnection });
 }
 
 /** Root creates and removes nothing in another user's directory; that the service runs there is reported all the same. */
@@ -82,7 +53,7 @@ async function probeOccupant(path: string, config: string, uid: number): Promise
 }
 
 /** Removes the socket of a dead daemon. */
-async function removeStale(path: string, config: string): Promise<void> {
+async function removeDead(path: string, config: string): Promise<void> {
   const stats = await lstat(path);
   if (!stats.isSocket()) throw new SocketInUseError('the path exists and is not a socket');
   if ((await probeOccupant(path, config, stats.uid)) === 'none') return await unlink(path);

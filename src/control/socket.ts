@@ -2,7 +2,8 @@ import { dirname, resolve } from 'node:path';
 import type { Clock } from '../lib/async/clock.ts';
 import { createQueue } from '../lib/async/queue.ts';
 import { errorText, printable } from '../lib/text.ts';
-import { AlreadyRunningError, listenAt, type Listening } from './listening.ts';
+import { AlreadyRunningError, listenAt } from './listening.ts';
+import type { UnixListener } from '../lib/files/unix-listener.ts';
 import { createClients, type Clients } from './clients.ts';
 import { ownerSocket } from './protocol.ts';
 import { type ControlHandlers, serve } from './server.ts';
@@ -38,7 +39,7 @@ export async function openControlSocket(
     { path, mode: shared ? 0o660 : 0o600 } as const,
     ...(shared ? [{ path: ownerSocket(path), mode: 0o600 } as const] : []),
   ];
-  const open = new Map<string, { readonly listening: Listening; readonly clients: Clients }>();
+  const open = new Map<string, { readonly listening: UnixListener; readonly clients: Clients }>();
   let cancelRetry = () => {};
   let closed = false;
 

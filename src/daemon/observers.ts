@@ -7,7 +7,7 @@ import type { Config } from '../model/config.ts';
 import type { RunningTunnel } from '../supervisor/supervisor.ts';
 import type { Problems } from './problems.ts';
 
-/** Those who are told how the tunnels are: HTTP clients, a watcher elsewhere, a program. No tunnel waits for them. */
+/** The observers of the tunnels: HTTP clients, a watcher elsewhere, a program. No tunnel waits for them. */
 export interface Observers {
   /** To be called after each change of a tunnel, and of the configuration. */
   observe(config: Config, tunnels: readonly RunningTunnel[]): void;

@@ -31,7 +31,7 @@ function cureOnServer(software: string): string {
     : `Add ${SNTRUP} to KexAlgorithms in the server's sshd_config, which leaves it out.`;
 }
 
-/** The releases of OpenSSH that have it, and that have it without being told to. */
+/** The releases of OpenSSH that have it, and that have it by default. */
 const FIRST = 805;
 const DEFAULT = 900;
 const SNTRUP = 'sntrup761x25519-sha512@openssh.com';

@@ -3,7 +3,7 @@ import type { ToWall } from './writer.ts';
 
 /**
  * The facts of an outage that began before this process: a tunnel that was watched then was not there until now. They are found when they
- * are asked for, because until the network has set the clock nobody knows when the machine was started.
+ * are asked for, because the time at which the machine was started is unknown until the network has set the clock.
  */
 export type Gap = (toWall: ToWall) => Omit<OpenOutage, 'tunnel' | 'visitors'> & { readonly visitors?: number };
 
@@ -35,7 +35,7 @@ export function gapsOf(records: readonly HistoryRecord[], deps: GapDeps): Map<st
   return new Map([...open].map(([name, outage]) => [name, outage === null ? gap : continued(outage, gap)]));
 }
 
-/** Without a last word of the process nobody knows when it ended: systemd starts it again within seconds. */
+/** Without a last record of the process the time of its end is unknown: systemd starts it again within seconds. */
 function notRunning(stoppedAt: number | null, { startedAt }: GapDeps): Gap {
   return (toWall) => ({
     from: Math.min(stoppedAt ?? Number.POSITIVE_INFINITY, toWall(startedAt)),

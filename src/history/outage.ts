@@ -63,7 +63,7 @@ export type Outage = Omit<Extract<HistoryRecord, { type: 'outage' }>, 'type' | '
 /** An outage without its end. */
 export type OpenOutage = Omit<Extract<HistoryRecord, { type: 'down' }>, 'type' | 'boot'>;
 
-/** The newest time that a record tells, in milliseconds since 1970. */
+/** The newest time in a record, in milliseconds since 1970. */
 export function timeOf(record: HistoryRecord): number {
   if (record.type === 'outage') return record.to;
   return record.type === 'down' ? record.from : record.at;

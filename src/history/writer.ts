@@ -86,7 +86,7 @@ export function isSure({ synchronised, now, quietMs, early }: ClockEvidence): bo
 }
 
 interface ClockEvidence {
-  /** Null where the system does not tell. */
+  /** Null where the system does not report it. */
   readonly synchronised: boolean | null;
   /** Since the start of the machine, in milliseconds. */
   readonly now: number;

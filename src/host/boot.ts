@@ -19,7 +19,7 @@ export function sinceBoot(): number {
 }
 
 /**
- * Whether the clock of the wall has been set by the network since the machine was started, as systemd-timesyncd(8) tells it; null where
+ * Whether the clock of the wall has been set by the network since the machine was started, as systemd-timesyncd(8) records it; null where
  * another program, or none, sets it. A Pi has no battery: until then its clock shows the time at which it was switched off.
  */
 export function isClockSynchronised(directory = '/run/systemd/timesync'): boolean | null {

@@ -2,7 +2,7 @@ import { readIfReadable } from '../lib/files/read-file.ts';
 
 /**
  * Counts this machine's packets that were answered by ICMP "destination unreachable" so far (RFC 2011
- * icmpInDestUnreachs, RFC 4293 for IPv6); null where the system does not tell. A firewall that rejects a connection
+ * icmpInDestUnreachs, RFC 4293 for IPv6); null where the system does not report it. A firewall that rejects a connection
  * usually does so by this message, a machine with a closed port by a TCP reset; connect(2) reports ECONNREFUSED for
  * both.
  */

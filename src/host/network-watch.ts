@@ -11,7 +11,7 @@ import { sinceBoot } from './boot.ts';
 export interface NetworkWatch {
   /** Calls `listener` after each change; the result unsubscribes. */
   subscribe(listener: (what: NetworkChange) => void): () => void;
-  /** Calls `listener` at each look, some twice a minute at least, changed or not: for what is done seldom, and should wake nobody by itself. */
+  /** Calls `listener` at each look, some twice a minute at least, changed or not: for what is done seldom, and should not wake the process by itself. */
   onLook(listener: () => void): () => void;
   /**
    * Whether the machine has replaced this address by another one. A link that is down for a moment keeps its address.
@@ -28,7 +28,7 @@ export interface NetworkView {
   readonly routes: string;
 }
 
-/** Has the kernel tell when there may be something to see; null where it does not. The result stops that. */
+/** Has the kernel report when there may be something to see; null where it does not. The result stops that. */
 type Notify = (listener: () => void) => (() => void) | null;
 
 /**

@@ -14,7 +14,7 @@ export interface StateMap<Value> {
   written(): Promise<void>;
 }
 
-/** How the values are written, and what is said to be lost or not remembered without them. */
+/** How the values are written, and what messages call lost, or not remembered, without them. */
 export interface StateFormat<Value> {
   readonly lost: string;
   readonly notRemembered: string;

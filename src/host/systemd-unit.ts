@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 
 /** The state of tunnel.service as `systemctl show` prints it; null without systemd. */
 export async function showUnit(): Promise<string | null> {
-  const properties = ['LoadState', 'ActiveState', 'UnitFileState', 'WatchdogUSec'];
-  return await output('systemctl', ['show', 'tunnel.service', ...properties.map((name) => `--property=${name}`)]);
+  const properties = 'LoadState,ActiveState,UnitFileState,WatchdogUSec';
+  return await output('systemctl', ['show', 'tunnel.service', `--property=${properties}`]);
 }
 
 /** The time of the service's last line in the journal that this user may read; null where there is none. */

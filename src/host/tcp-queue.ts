@@ -11,7 +11,7 @@ export interface Connection {
 
 /**
  * Bytes that the kernel keeps for this connection until the other end acknowledges them; null where the system does not
- * tell. The table may be a tenth of a second old, or more where it is long.
+ * report it. The table may be a tenth of a second old, or more where it is long.
  */
 export const unacknowledged = tcpQueues({ now: systemClock.now, read: readTable });
 
@@ -87,7 +87,7 @@ const CHUNK_BYTES = 4096;
 
 /**
  * Reads the connections of /proc/net/tcp (proc_net_tcp.txt of the kernel's documentation: `sl local remote st tx:rx
- * ...`, in hexadecimal). Addresses are not compared: two connections with the same pair of ports cannot be told apart.
+ * ...`, in hexadecimal). Addresses are not compared: two connections with the same pair of ports cannot be distinguished.
  */
 export function sendQueues(table: string): Queues {
   const queues = new Map<string, number | null>();

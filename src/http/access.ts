@@ -27,7 +27,7 @@ export function judge(headers: IncomingHttpHeaders, { socket, token }: AccessPol
   if (origin !== undefined && origin !== `http://${headers.host ?? ''}`)
     return { status: 403, reason: 'the request comes from a page of another origin' };
   const { 'sec-fetch-site': site = 'none', 'sec-fetch-mode': mode } = headers;
-  // A link that somebody follows is no page that reads.
+  // A followed link is a navigation: the page that has it reads nothing.
   if (site !== 'same-origin' && site !== 'none' && mode !== 'navigate')
     return { status: 403, reason: 'the request comes from a page of another origin' };
   if (token === null || hasToken(headers, token)) return null;
@@ -56,7 +56,7 @@ function hasToken(headers: IncomingHttpHeaders, token: string): boolean {
 }
 
 /**
- * What a browser keeps, NAME=VALUE: it tells nothing of the token, and outlives the daemon. Browsers give a cookie to every port of a host
+ * What a browser keeps, NAME=VALUE: it reveals nothing of the token, and outlives the daemon. Browsers give a cookie to every port of a host
  * (RFC 6265 section 8.5), so that the name is another one for each token: that of a second daemon does not displace it.
  */
 export function cookieOf(token: string): string {

@@ -1,7 +1,8 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
 import { bindAddresses, type Endpoint } from '../model/endpoint.ts';
+import { listenWithMask } from '../lib/unix-socket.ts';
 import { listenAtPath } from './unix-listener.ts';
 
 /**
@@ -102,27 +103,17 @@ async function listenOn(
   try {
     for (const [index, address] of bindAddresses(listen.host).entries()) {
       const server = createServer(onConnection);
-      // Of the addresses of a name only the first is indispensable: a device may have no IPv6.
-      const listening = await bind(server, address, listen.port).catch((error: unknown) => {
+      try {
+        await listenWithMask(server, { host: address, port: listen.port, ipv6Only: true });
+        closers.push(() => new Promise((resolve) => server.close(() => resolve())));
+      } catch (error) {
+        // Of the addresses of a name only the first is indispensable: a device may have no IPv6.
         if (index === 0) throw error;
-        return false;
-      });
-      if (listening) closers.push(() => new Promise((resolve) => server.close(() => resolve())));
+      }
     }
   } catch (error) {
     await Promise.all(closers.map((close) => close()));
     throw error;
   }
   return closers;
-}
-
-function bind(server: Server, host: string, port: number): Promise<true> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host, port, ipv6Only: true }, () => {
-      server.off('error', reject);
-      server.on('error', () => {});
-      resolve(true);
-    });
-  });
 }

@@ -10,7 +10,7 @@ export interface Links {
 }
 
 export function createLinks(clock: Clock): Links {
-  /** By the hash of the key, so that a look-up tells nothing of it by its time; the oldest first. */
+  /** By the hash of the key, so that the time of a look-up reveals nothing of it; the oldest first. */
   const open = new Map<string, number>();
   return {
     create: () => {

@@ -7,7 +7,7 @@ import type { ServeStatusDeps, StatusServer } from './serve-status.ts';
 
 /** What the daemon serves by HTTP, if anything. */
 export interface Web {
-  /** Serves as this says, and no longer as was said before; a token is read again. Never rejects. */
+  /** Serves what this names, and no longer what was served before; a token is read again. Never rejects. */
   configure(wanted: MetricsConfig): Promise<void>;
   /** To be called after each change of a tunnel. */
   changed(): void;

@@ -25,7 +25,7 @@ export function connectError(path: string): Promise<string | null> {
  * open until then, and a link could redirect that. Rejects with the system's error; later errors of the server are
  * ignored.
  */
-export function listenWithMask(server: Server, options: ListenOptions, mask: number): Promise<void> {
+export function listenWithMask(server: Server, options: ListenOptions, mask = 0): Promise<void> {
   return new Promise((resolve, reject) => {
     const before = options.path === undefined ? null : process.umask(mask);
     server.once('error', reject);

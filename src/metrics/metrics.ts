@@ -40,7 +40,7 @@ export function createMetrics(format: ExpositionFormat): RenderMetrics {
     }));
 }
 
-/** `set` tells whether there is a value at all. */
+/** `set` is whether there is a value at all. */
 function register(
   { name: fullName, type, help, values }: MetricRow,
   registry: Registry,

@@ -1,4 +1,4 @@
-/** What people are told of the certificate of a user. Its texts are safe to print. */
+/** What is shown of the certificate of a user. Its texts are safe to print. */
 export interface CertificateFacts {
   /** Null for one that only an agent has. */
   readonly file: string | null;

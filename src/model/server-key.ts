@@ -5,7 +5,7 @@ import { formatServer } from './state.ts';
 
 type Reached = Pick<TunnelSpec, 'host' | 'port' | 'jumps' | 'entry'>;
 
-/** A text by which one server is told from another: those of two tunnels are equal where they reach the same machine and port. */
+/** A text that distinguishes servers: those of two tunnels are equal where they reach the same machine and port. */
 export function serverKey(spec: Reached): string {
   return `${formatEndpoint({ type: 'tcp', host: spec.host.toLowerCase(), port: spec.port })}${wayOf(spec)}`;
 }

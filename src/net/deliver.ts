@@ -37,7 +37,7 @@ export function deliverThenClose(socket: Socket, { clock, unacknowledged, onRese
     if (socket.destroyed) return;
     const left = undelivered(socket, unacknowledged);
     if (left === 0) cancel = clock.timer(READING_MS, close);
-    // A connection of a moment may be younger than what the system has told last.
+    // A connection of a moment may be younger than the system's last report.
     else if (left === null && again >= UNKNOWN_MS) cancel = clock.timer(LINGER_MS, () => socket.destroy());
     else cancel = clock.timer(again, () => check(Math.min(2 * again, LONGEST_CHECK_MS)));
   };
@@ -54,7 +54,7 @@ export function deliverThenClose(socket: Socket, { clock, unacknowledged, onRese
 }
 
 /**
- * Bytes that the peer's kernel has not acknowledged; null where the system does not tell. A Unix socket has none: its
+ * Bytes that the peer's kernel has not acknowledged; null where the system does not report it. A Unix socket has none: its
  * data is there at once.
  */
 function undelivered(socket: Socket, unacknowledged: Device['unacknowledged']): number | null {

@@ -10,7 +10,7 @@ export interface Device {
   onChange(listener: () => void): () => void;
   /** Whether the machine has replaced this address of its own by another one. */
   lostAddress(address: string): Promise<boolean>;
-  /** Bytes of this connection that the other end has not acknowledged, or null where the system does not tell. */
+  /** Bytes of this connection that the other end has not acknowledged, or null where the system does not report it. */
   unacknowledged(addresses: SocketAddresses): number | null;
   /** The public halves of the machine's own SSH host keys, as key blobs. */
   hostKeys(): Promise<readonly Buffer[]>;

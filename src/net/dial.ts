@@ -80,7 +80,7 @@ export function nextDialAt(
   return Math.min(...addresses.map((address) => deps.turns.nextAt(pathTo(spec, address, deps), request)));
 }
 
-/** A request for a turn; where nothing is said of the tunnel, that of a command that a user runs. */
+/** A request for a turn; without facts about the tunnel, that of a command that a user runs. */
 export function turnRequest(
   { connectLimit }: DialSpec,
   { request, clock }: Pick<DialDeps, 'request' | 'clock'>,
@@ -263,7 +263,7 @@ const SYSTEM_ERRORS: Readonly<Record<string, FailureCode>> = {
 };
 
 /**
- * Picks the failure that tells most: a refusal shows that the server is there, a time-out that a route is. The message
+ * Picks the failure that shows most: a refusal shows that the server is there, a time-out that a route is. The message
  * keeps what every address answered.
  */
 function mostTelling(failures: readonly TunnelFailure[]): TunnelFailure {

@@ -16,7 +16,7 @@ export interface Reader {
 
 /**
  * The `onread` of net.connect() for a socket that reads into memory of its own, or into that of all which have none; a fresh Buffer
- * for each read would be most of a connection's garbage. Until somebody reads directly, the bytes are copied into the stream, which
+ * for each read would be most of a connection's garbage. Until a direct reader is set, the bytes are copied into the stream, which
  * then is like any other. Call `attach` with the socket.
  */
 export function readIntoLent(whose: 'own' | 'shared'): { readonly onread: OnReadOpts; attach(socket: Socket): void } {

@@ -78,6 +78,6 @@ export interface Traffic {
   readonly bytesSent: number;
   /** Bytes of ours that it has not taken yet, because its own buffer is full. */
   readonly backlog: number;
-  /** Bytes that it has taken and the peer has not acknowledged, or null where the system does not tell. */
+  /** Bytes that it has taken and the peer has not acknowledged, or null where the system does not report it. */
   readonly unacknowledged: number | null;
 }

@@ -28,7 +28,7 @@ export function charts(name: string): Charts {
       const worst = Math.max(0, ...rtt.map((value) => value ?? 0));
       rttLine.setAttribute('d', linePath(rtt, STEPS, axisEnd(worst), SIZE));
       const present = rttMs === null ? 'not measured' : `${formatMs(rttMs)} now`;
-      latency.tell(
+      latency.describe(
         name,
         worst === 0 ? present : `${present}, at most ${formatMs(worst)} in a day`,
         worst === 0 ? '' : formatMs(axisEnd(worst)),
@@ -42,7 +42,7 @@ export function charts(name: string): Charts {
       const total = `in a day ${formatBytes(sum(received))} in (area), ${formatBytes(sum(sent))} out (line)`;
       const idle = sum(received) + sum(sent) === 0;
       const axis = idle ? '' : `${formatBytes((most / stepMs) * 1000)}/s`;
-      traffic.tell(name, idle ? 'none in a day' : `${rates}${total}`, axis);
+      traffic.describe(name, idle ? 'none in a day' : `${rates}${total}`, axis);
     },
   };
 }
@@ -59,12 +59,12 @@ function figure(title: string, paths: readonly SVGPathElement[]) {
   const caption = element('figcaption', {}, element('b', {}, title), ' ', text);
   return {
     root: element('figure', {}, caption, top, picture),
-    tell: (name: string, told: string, axis: string) => {
-      setText(text, told);
+    describe: (name: string, summary: string, axis: string) => {
+      setText(text, summary);
       setText(top, axis);
       // Nothing to draw.
       for (const part of [picture, top]) part.toggleAttribute('hidden', axis === '');
-      setAttribute(picture, 'aria-label', `${title} of ${name} in the last 24 hours: ${told}`);
+      setAttribute(picture, 'aria-label', `${title} of ${name} in the last 24 hours: ${summary}`);
     },
   };
 }

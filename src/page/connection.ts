@@ -32,7 +32,7 @@ export function connect(handlers: ConnectionHandlers): void {
     retry = setTimeout(() => void attempt(), RETRY_MS);
   };
   const attempt = async () => {
-    // A refusal has a reason, which the events of a stream do not tell.
+    // A refusal has a reason, which the events of a stream do not have.
     const answer = await fetch('/events', {
       method: 'HEAD',
       cache: 'no-store',

@@ -11,7 +11,7 @@ export function formatBytes(bytes: number): string {
   return '';
 }
 
-/** From 0 to 1; never rounded up to 100 %, which is said only where it is so. */
+/** From 0 to 1; never rounded up to 100 %, which stands for no outage at all. */
 export function formatShare(share: number): string {
   const percent = share * 100;
   if (percent === 100) return '100 %';

@@ -18,7 +18,7 @@ export function logView(): LogView {
     if (shown.entries === entries && shown.of === select.value) return;
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
     const known = new Set(shown.of === select.value ? shown.entries : []);
-    // Lines that stay are left alone: somebody may be reading, or marking text.
+    // Lines that stay are left alone: a reader may be marking text.
     const before = known.size === 0 ? [] : entries.filter((entry) => known.has(entry));
     const passing = (entry: LogEntry) => select.value === '' || tunnelOf(entry) === select.value;
     const kept = before.filter(passing).length;

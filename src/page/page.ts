@@ -71,8 +71,8 @@ function show(next: PageState): void {
 
 /** The time of the device: its own clock, moved on by ours. */
 function deviceTime(): number {
-  const told = state?.daemon.now;
-  return told === undefined ? Date.now() : Date.parse(told) + performance.now() - receivedAt;
+  const reported = state?.daemon.now;
+  return reported === undefined ? Date.now() : Date.parse(reported) + performance.now() - receivedAt;
 }
 
 function tick(): void {

@@ -5,7 +5,7 @@ import { formatDay, formatLength, formatShare, formatTime, plural } from './form
 import { cellsOfDays, partsOf, severity, spanOf, type Cell } from './past.ts';
 import { shareOf } from '../history/summary.ts';
 
-/** A picture of some time, with a line of text below it that tells of the place under the pointer, or chosen with the arrow keys. */
+/** A picture of some time, with a line of text below it about the place under the pointer, or the one chosen with the arrow keys. */
 export interface Ribbon {
   readonly root: HTMLElement;
   draw(past: Past | null, now: number): void;
@@ -89,15 +89,15 @@ function ribbon(pieces: number, textOf: (index: number) => string) {
     preserveAspectRatio: 'none',
     class: 'ribbon',
   });
-  const [left, middle, right] = [element('span'), element('span', { class: 'told' }), element('span')];
+  const [left, middle, right] = [element('span'), element('span', { class: 'chosen-text' }), element('span')];
   const caption = element('p', { class: 'caption' }, left, middle, right);
   let standing: readonly [string, string, string] = ['', '', ''];
   let chosen: number | null = null;
   const render = () => {
-    const told = chosen === null ? standing : (['', textOf(chosen), ''] as const);
-    setText(left, told[0]);
-    setText(middle, told[1]);
-    setText(right, told[2]);
+    const texts = chosen === null ? standing : (['', textOf(chosen), ''] as const);
+    setText(left, texts[0]);
+    setText(middle, texts[1]);
+    setText(right, texts[2]);
     caption.classList.toggle('chosen', chosen !== null);
   };
   const choose = (index: number | null) => {

@@ -68,7 +68,7 @@ function append(known: Series, series: Series, overlap: number): Series {
 
 function ratesOf(state: PageState, tunnels: readonly TunnelStatus[], daemon: DaemonPart): PageState['rates'] {
   const seconds = (timeOf(daemon) - timeOf(state.daemon)) / 1000;
-  // Events that follow each other at once tell no rate.
+  // Events that follow each other at once show no rate.
   if (seconds < 0.5) return state.rates;
   const before = new Map(state.tunnels.map((tunnel) => [tunnel.name, bytesOf(tunnel)]));
   const rates = tunnels.map((tunnel) => {

@@ -13,7 +13,7 @@ import type { PageState } from './state.ts';
 /** What is shown of one tunnel. */
 export interface TunnelCard {
   readonly root: HTMLElement;
-  /** The daemon has told something new. */
+  /** The daemon has sent something new. */
   update(tunnel: TunnelStatus, state: PageState, now: number): void;
   /** Time has passed. */
   tick(now: number): void;

@@ -66,13 +66,13 @@ function keepServers<T extends Running>(
 ): void {
   const names = new Set(wanted.map(({ name }) => name));
   const replacing = new Set([...keep.values(), ...start.values()].flat());
-  const heirs = new Map([...resumed, ...keep.keys(), ...start.keys()].map((name) => [tunnelOf(name), name]));
+  const replacements = new Map([...resumed, ...keep.keys(), ...start.keys()].map((name) => [tunnelOf(name), name]));
   for (const loop of all) {
     if (taken.has(loop) || replacing.has(loop) || names.has(loop.spec.name) || loop.state().lastUp === null) continue;
-    const heir = heirs.get(tunnelOf(loop.spec.name));
-    if (heir === undefined) continue;
-    const list = start.has(heir) ? start : keep;
-    list.set(heir, [...(list.get(heir) ?? []), loop]);
+    const replacement = replacements.get(tunnelOf(loop.spec.name));
+    if (replacement === undefined) continue;
+    const list = start.has(replacement) ? start : keep;
+    list.set(replacement, [...(list.get(replacement) ?? []), loop]);
   }
 }
 

@@ -157,13 +157,7 @@ async function service(): Promise<string> {
   const scopes = [[], ...(process.getuid?.() === 0 ? [] : [['--user']])];
   const texts = await Promise.all(
     scopes.map(async (scope) => {
-      const show = await runProgram([
-        'systemctl',
-        ...scope,
-        'show',
-        UNIT,
-        ...PROPERTIES.map((name) => `--property=${name}`),
-      ]);
+      const show = await runProgram(['systemctl', ...scope, 'show', UNIT, `--property=${PROPERTIES}`]);
       const unit = await runProgram(['systemctl', ...scope, 'cat', '--no-pager', UNIT]);
       const name = ['systemctl', ...scope].join(' ');
       return [
@@ -178,27 +172,9 @@ async function service(): Promise<string> {
 }
 
 const UNIT = 'tunnel.service';
-const PROPERTIES = [
-  'LoadState',
-  'ActiveState',
-  'SubState',
-  'UnitFileState',
-  'Result',
-  'StatusText',
-  'MainPID',
-  'NRestarts',
-  'ExecMainStatus',
-  'ActiveEnterTimestamp',
-  'InactiveEnterTimestamp',
-  'FragmentPath',
-  'DropInPaths',
-  'User',
-  'MemoryCurrent',
-  'CPUUsageNSec',
-  'TasksCurrent',
-  'WatchdogUSec',
-  'NeedDaemonReload',
-];
+const PROPERTIES =
+  'LoadState,ActiveState,SubState,UnitFileState,Result,StatusText,MainPID,NRestarts,ExecMainStatus,ActiveEnterTimestamp,InactiveEnterTimestamp,' +
+  'FragmentPath,DropInPaths,User,MemoryCurrent,CPUUsageNSec,TasksCurrent,WatchdogUSec,NeedDaemonReload';
 
 /** All values of a property list but paths and switches. */
 function redactPlist(text: string): string {

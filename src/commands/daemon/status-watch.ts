@@ -29,7 +29,7 @@ const EVERY_MS = 1000;
 
 /** What is known of the daemon. Times are of the monotonic clock, in milliseconds. */
 export interface Sighting {
-  /** What it said last. */
+  /** Its last answer. */
   readonly look: Look;
   /** It does not answer. */
   readonly lost: { readonly since: number; readonly why: string } | null;
@@ -56,7 +56,7 @@ function ageOf({ now, startedAt }: StatusDocument): number {
   return Date.parse(now ?? startedAt) - Date.parse(startedAt);
 }
 
-/** What is to be said about the daemon itself. */
+/** Notes on the daemon itself. */
 export function notesOf({ look, lost, restarted }: Sighting, now: number): readonly string[] {
   if (lost !== null)
     return [

@@ -22,14 +22,13 @@ import { daemonEnvironment, requestedService } from './launchd-service.ts';
 import { showStatus } from '../daemon/status.ts';
 import { report } from '../text/report.ts';
 
-interface InstallOptions {
-  /** The file that --config names, or null. */
-  readonly config: string | null;
-  /** Only for sessions of this user. */
+export interface InstallOptions {
+  /** For this user alone. */
   readonly user: boolean;
   /** Prints what would be done, and does nothing. */
   readonly dryRun: boolean;
   readonly start: boolean;
+  readonly yes: boolean;
 }
 
 /**
@@ -37,11 +36,12 @@ interface InstallOptions {
  * Rejects with a UserError or a ConfigError.
  */
 export async function installLaunchd(
+  flag: string | null,
   options: InstallOptions,
   apply: (steps: readonly Step[]) => Promise<void>,
   caller: ConfigEnvironment = systemEnvironment(),
 ): Promise<void> {
-  const service = await requestedService('install', options.config, options.user, caller);
+  const service = await requestedService('install', flag, options.user, caller);
   const config = await loadConfig(service.config, daemonEnvironment(service, caller));
   const { secrets, knownHosts } = filesOf(config);
   for (const text of launchdWarnings(service, [...secrets, ...knownHosts])) report(`note: ${text}`);

@@ -17,7 +17,7 @@ import { sleep, systemClock } from '../../lib/async/clock.ts';
 import { VERSION } from '../../lib/version.ts';
 import { daemonStatus } from '../find/daemon-status.ts';
 import { EXIT } from '../../lib/exit-code.ts';
-import { installLaunchd } from './install-launchd.ts';
+import { installLaunchd, type InstallOptions } from './install-launchd.ts';
 import { applySteps, printChanges, reportChange } from '../text/changes-text.ts';
 import { isInOwnUnit, runInOwnUnit } from './takeover/own-unit.ts';
 import { confirmOnce, NoTerminalError } from '../text/prompt.ts';
@@ -26,18 +26,10 @@ import { showStatus } from '../daemon/status.ts';
 import { takeOverNow } from './takeover/take-over.ts';
 import { report } from '../text/report.ts';
 
-export interface InstallOptions {
-  /** For this user alone. */
-  readonly user: boolean;
-  readonly dryRun: boolean;
-  readonly start: boolean;
-  readonly yes: boolean;
-}
-
 /** Makes tunneld a service of this system, or of this user: run again, it changes nothing. */
 export async function install(flag: string | null, options: InstallOptions): Promise<number> {
   if (process.platform === 'darwin') {
-    await installLaunchd({ ...options, config: flag }, applySteps(options.dryRun, runProgram));
+    await installLaunchd(flag, options, applySteps(options.dryRun, runProgram));
     return EXIT.ok;
   }
   requireSystemd(options.user);

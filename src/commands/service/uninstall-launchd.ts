@@ -13,8 +13,7 @@ import { report } from '../text/report.ts';
 import { clientOfLogin, confirmUninstall } from './uninstall-question.ts';
 import { succeeds } from '../../lib/async/succeeds.ts';
 
-interface UninstallOptions {
-  readonly config: string | null;
+export interface UninstallOptions {
   readonly user: boolean;
   readonly dryRun: boolean;
   /** Configuration with the keys beside it, state and logs too; keys in ~/.ssh stay. */
@@ -24,11 +23,12 @@ interface UninstallOptions {
 
 /** Stops the service of launchd and removes what makes it one. Rejects with a UserError. */
 export async function uninstallLaunchd(
+  flag: string | null,
   options: UninstallOptions,
   apply: (steps: readonly Step[]) => Promise<void>,
   caller: ConfigEnvironment = systemEnvironment(),
 ): Promise<void> {
-  const service = await requestedService('uninstall', options.config, options.user, caller);
+  const service = await requestedService('uninstall', flag, options.user, caller);
   const state = defaultStateDirectory(daemonEnvironment(service, caller));
   const steps = launchdRemoval(service, options.purge ? [state, configurationOf(service.config)] : null);
   if (options.dryRun) {

@@ -13,20 +13,13 @@ import { lockFile } from './install.ts';
 import { applySteps, printChanges, reportChange } from '../text/changes-text.ts';
 import { requireSystemd } from './require-systemd.ts';
 import { report } from '../text/report.ts';
-import { uninstallLaunchd } from './uninstall-launchd.ts';
+import { uninstallLaunchd, type UninstallOptions } from './uninstall-launchd.ts';
 import { clientOfLogin, confirmUninstall } from './uninstall-question.ts';
-
-export interface UninstallOptions {
-  readonly user: boolean;
-  readonly dryRun: boolean;
-  readonly purge: boolean;
-  readonly yes: boolean;
-}
 
 /** Removes the service; configuration, keys and state only with `purge`. */
 export async function uninstall(flag: string | null, options: UninstallOptions): Promise<void> {
   if (process.platform === 'darwin')
-    return await uninstallLaunchd({ ...options, config: flag }, applySteps(options.dryRun, runProgram));
+    return await uninstallLaunchd(flag, options, applySteps(options.dryRun, runProgram));
   requireSystemd(options.user);
   const unlock = await lock(lockFile(options.user));
   try {

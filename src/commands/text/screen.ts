@@ -17,7 +17,7 @@ export function terminalSize(stdout: NodeJS.WriteStream): { readonly width: numb
 export interface ScreenEvents {
   /** The size has changed, or what is drawn was lost: it is to be drawn again. */
   onRedraw(): void;
-  /** Somebody wants to leave, by a key. */
+  /** A key that leaves was pressed. */
   onQuit(): void;
 }
 

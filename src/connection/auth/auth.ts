@@ -24,7 +24,7 @@ export interface Authenticator {
 /**
  * Reads keys and passwords for one attempt, and warns once about each that cannot be used while others can. With
  * `asksFirst` the server is asked for its methods before anything is offered, also where that is not needed. A `person` is asked for
- * passphrases and passwords; null where nobody is there.
+ * passphrases and passwords; null without a terminal.
  */
 export async function prepareAuthentication(
   spec: ServerSpec,

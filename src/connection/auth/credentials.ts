@@ -162,7 +162,7 @@ function fitting(
   return [...found.values()];
 }
 
-/** Why an agent has helped nobody. */
+/** Why no key of an agent is offered. */
 function describeUnused({ path }: BoundedAgent, held: readonly HeldKey[], spec: ServerSpec): readonly string[] {
   if (held.length === 0) return [`the agent ${path} holds no key`];
   const usable = held.filter((key) => ofAgent(key).length > 0);

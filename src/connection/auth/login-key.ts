@@ -13,7 +13,7 @@ export interface SigningEvents {
 
 /** What the server and the configuration say about signatures. */
 export interface SignatureChoice {
-  /** The algorithms that the server accepts (RFC 8308, server-sig-algs); null where it has not said. */
+  /** The algorithms that the server accepts (RFC 8308, server-sig-algs); null where it has not listed them. */
   readonly announced: readonly string[] | null;
   /** PubkeyAcceptedAlgorithms; null for all. */
   readonly accepted: readonly string[] | null;
@@ -70,7 +70,7 @@ function fromDer(der: Buffer): Buffer {
   return Buffer.concat([number(first), number(second)]);
 }
 
-/** Makes what ssh2 takes for a private key. `name` is the algorithm that it tells the server. */
+/** Makes what ssh2 takes for a private key. `name` is the algorithm that it names to the server. */
 function asSsh2Key(
   name: string,
   blob: Buffer,

@@ -4,7 +4,7 @@ import { printable } from '../../lib/text.ts';
 
 /** A person at a terminal, for a login of their own. What they answer is used once and kept nowhere. */
 export interface Person {
-  /** Asks; a `secret` answer is not shown while it is typed. Rejects where nobody is there any more. */
+  /** Asks; a `secret` answer is not shown while it is typed. Rejects where the terminal is gone. */
   answer(prompt: string, secret: boolean): Promise<string>;
 }
 

@@ -28,7 +28,7 @@ export function limitSignatures(client: Client, allowed: readonly string[]): voi
   };
 }
 
-/** Tells which signature algorithms the server announces, if it does. Call right after client.connect(). */
+/** Reports which signature algorithms the server announces, if it does. Call right after client.connect(). */
 export function hearSignatures(client: Client, heard: (announced: readonly string[]) => void): void {
   const handlers = internalsOf(client)._protocol._handlers;
   const { EXT_INFO: before } = handlers;

@@ -13,7 +13,7 @@ interface RevokedCertificates {
   /** The authority's key blob; null for every authority. */
   readonly authority: Buffer | null;
   readonly keyIds: ReadonlySet<string>;
-  /** Each tells of a serial number whether it is revoked. */
+  /** Each decides whether a serial number is revoked. */
   readonly serials: readonly ((serial: bigint) => boolean)[];
 }
 

@@ -4,7 +4,7 @@ import { TunnelFailure } from '../../model/failure.ts';
 export interface Stall {
   /** The server has sent its identification, a small packet. */
   readonly identified: boolean;
-  /** Bytes of ours that the server's system has not acknowledged; null where this system does not tell. */
+  /** Bytes of ours that the server's system has not acknowledged; null where this system does not report it. */
   readonly unacknowledged: number | null;
   /** Milliseconds since the last byte came. */
   readonly silentMs: number;

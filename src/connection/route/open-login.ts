@@ -22,7 +22,7 @@ export interface OpenLoginDeps {
   readonly turns: Turns;
   readonly log: Logger;
   readonly identities: IdentityCache;
-  /** Who types passwords and passphrases; nobody by default. */
+  /** The person who types passwords and passphrases; none by default. */
   readonly person?: Person | null;
 }
 

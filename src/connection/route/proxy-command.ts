@@ -46,8 +46,8 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
   });
   const end = (text: string) => {
     if (isGone) return;
-    const said = lastLine === '' ? '' : `: ${lastLine}`;
-    lost.reject(new TunnelFailure('proxy-failed', `proxyCommand ${text}${said}`));
+    const output = lastLine === '' ? '' : `: ${lastLine}`;
+    lost.reject(new TunnelFailure('proxy-failed', `proxyCommand ${text}${output}`));
     isGone = true;
     // A child process may hold its output for ever.
     for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy();

@@ -25,10 +25,10 @@ export interface RootShell {
 export function rootShell(root: WayToRoot, script: string, login: string, person: Person | null): RootShell {
   let heard = '';
   let state: 'sudo' | 'asking' | 'root' = 'sudo';
-  const conversation: Conversation = (said, input) => {
+  const conversation: Conversation = (output, input) => {
     if (state === 'root') return;
-    // What begins a marker or a prompt is kept, however much is said before.
-    heard = (heard + said).slice(-MAX_HEARD);
+    // What begins a marker or a prompt is kept, however much is printed before.
+    heard = (heard + output).slice(-MAX_HEARD);
     if (heard.includes(`${READS_AS_ROOT}\n`)) {
       state = 'root';
       input.end(script);

@@ -41,7 +41,7 @@ export interface RouteDeps {
 export interface Route extends ReachedServer {
   /** Rejects with the reason when a part of the route has ended. */
   readonly lost: Promise<never>;
-  /** Resolves when a new connection along the same route is answered; null where only a new start could tell. */
+  /** Resolves when a new connection along the same route is answered; null where only a new start could show it. */
   readonly probe: ((signal: AbortSignal) => Promise<void>) | null;
   /** Closes the connections to the jump hosts. */
   close(): Promise<void>;

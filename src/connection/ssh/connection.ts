@@ -61,7 +61,7 @@ export interface AgreedAlgorithms {
 export type SessionUse = 'command' | 'shell' | 'sftp' | 'terminal' | 'agent' | 'x11' | 'environment';
 
 /** Writes the input of a command by what it says on standard error; called at each piece of that. */
-export type Conversation = (said: string, input: { write(text: string): void; end(text: string): void }) => void;
+export type Conversation = (output: string, input: { write(text: string): void; end(text: string): void }) => void;
 
 export interface CommandOutput {
   /** Null for a command that a signal ended. */
@@ -81,7 +81,7 @@ export interface SessionProbe {
   readonly output: string;
 }
 
-/** The originator of a connection, as the server is told. */
+/** The originator of a connection, as it is sent to the server. */
 export interface Originator {
   readonly address: string;
   readonly port: number;

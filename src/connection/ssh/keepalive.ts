@@ -14,7 +14,7 @@ import type { TunnelState } from '../../model/state.ts';
 export interface KeepaliveDeps {
   readonly clock: Clock;
   readonly device: Pick<Device, 'onChange' | 'lostAddress' | 'unacknowledged'>;
-  /** Resolves when a new connection to the server is answered; null where only a new start could tell. */
+  /** Resolves when a new connection to the server is answered; null where only a new start could show it. */
   readonly probe: ((signal: AbortSignal) => Promise<void>) | null;
   heartbeat(withinMs: number): void;
   state(): KeepaliveState;
@@ -117,7 +117,7 @@ class Keepalive {
     try {
       await this.#connection.ping();
       report({ rttMs: Math.round((clock.now() - asked) * 10) / 10 });
-      // The wait for the answer is over: it wakes nobody again.
+      // The wait for the answer is over: it is not waited for again.
       this.#woken.emit();
     } catch {
       // The connection ended meanwhile; `lost` has the reason.

@@ -110,7 +110,7 @@ const LONG_MS = 15_000;
 const RECHECK_MS = 1000;
 const HELD_UP_MS = 5000;
 
-/** Where the system does not tell what was acknowledged, an answer may wait behind data sent before the ping. */
+/** Where the system does not report what was acknowledged, an answer may wait behind data sent before the ping. */
 function mayGiveUpEarly({ traffic, sentWhenAlive }: Liveness): boolean {
   return traffic.unacknowledged !== null || traffic.bytesSent - sentWhenAlive < MUCH;
 }

@@ -18,7 +18,7 @@ import type { Samples } from './samples.ts';
 export interface PageStream {
   /** Sends all, and what changes from then on, until the client goes or does not keep up. False where too many look. */
   add(response: ServerResponse): boolean;
-  /** Something may have changed. Costs nothing where nobody looks. */
+  /** Something may have changed. Costs nothing without clients. */
   changed(): void;
 }
 

@@ -34,22 +34,11 @@ export function userManager(run: Runner): Manager {
 }
 
 export async function unitState({ systemctl, run }: Manager): Promise<UnitState> {
-  return parseUnitState(
-    await mustRun(run, [...systemctl, 'show', UNIT, ...PROPERTIES.map((name) => `--property=${name}`)]),
-  );
+  return parseUnitState(await mustRun(run, [...systemctl, 'show', UNIT, `--property=${PROPERTIES}`]));
 }
 
-const PROPERTIES = [
-  'LoadState',
-  'FragmentPath',
-  'DropInPaths',
-  'ActiveState',
-  'UnitFileState',
-  'NeedDaemonReload',
-  'MainPID',
-  'ExecMainStatus',
-  'StatusText',
-];
+const PROPERTIES =
+  'LoadState,FragmentPath,DropInPaths,ActiveState,UnitFileState,NeedDaemonReload,MainPID,ExecMainStatus,StatusText';
 
 function parseUnitState(text: string): UnitState {
   const value = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1] ?? '';

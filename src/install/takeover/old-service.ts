@@ -2,7 +2,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import type { Manager } from '../systemd/manager.ts';
 import { UNIT } from '../systemd/manager.ts';
 
-/** How well the ssh of the old unit works, as far as this machine can tell. */
+/** How well the ssh of the old unit works, as far as this machine shows it. */
 export interface OldService {
   /** Whether it has a TCP connection; whether its server answers is unknown. */
   readonly connected: boolean;

@@ -87,7 +87,7 @@ function resolveAsRoot(path: string, links: number): { readonly owner: number; r
 /** The kernel's limit (path_resolution(7)). */
 const MAX_LINKS = 40;
 
-/** Null where the system does not tell: only Linux does. */
+/** Null where the system does not report it: only Linux does. */
 function openedPath(fd: number): string | null {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`);

@@ -49,7 +49,7 @@ export function begin(pace: Pace, { at, purpose }: Begun): Pace {
   return purpose === 'probe' ? { ...next, probing: true } : { ...next, pending: pace.pending + 1 };
 }
 
-/** The earliest time at which this connection may begin, or infinity where only an event can tell. */
+/** The earliest time at which this connection may begin, or infinity where only an event can end the wait. */
 export function nextAt(pace: Pace, { purpose, loginHistory, urgent, limit }: PaceRequest, now: number): number {
   if (purpose === 'probe' ? pace.probing : pace.pending >= pace.width) return Number.POSITIVE_INFINITY;
   return Math.max(

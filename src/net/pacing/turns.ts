@@ -34,7 +34,7 @@ export interface Turns {
   nextAt(path: NetworkPath, request: PaceRequest): number;
   /** Resolves when a new connection is answered there, if only by a refusal; rejects with the signal's reason. */
   untilAnswered(path: NetworkPath, signal: AbortSignal): Promise<void>;
-  /** Calls `listener` when some come sooner than nextAt() has said, because a limit was suspected wrongly; the answer ends that. */
+  /** Calls `listener` when some come sooner than nextAt() returned, because a limit was suspected wrongly; the answer ends that. */
   onSooner(listener: () => void): () => void;
   readonly hosts: HostMemory;
 }
@@ -62,7 +62,7 @@ export interface Turn {
 export interface TurnsOptions {
   readonly clock: Clock;
   readonly random: () => number;
-  /** How many of our packets were refused by ICMP so far, as firewalls do; null where the system does not tell. */
+  /** How many of our packets were refused by ICMP so far, as firewalls do; null where the system does not report it. */
   icmpRefusals(): number | null;
 }
 

@@ -1,7 +1,7 @@
 import type { ConnectLimit } from '../../model/spec.ts';
 /**
  * How fast one server may be dialled, as a pure machine: connections are what a firewall counts, logins are what sshd and fail2ban
- * count. It knows of the server's limits only what its own connections tell.
+ * count. It knows of the server's limits only what its own connections show.
  *
  *   unknown ── a sixth connection within half a minute is let in ──→ none
  *      └────── refused, or unanswered, right after others were let in ──→ suspected ── once more, or it says so ──→ known

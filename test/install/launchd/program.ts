@@ -13,7 +13,6 @@ const dryRun = args.includes('--dry-run');
 if (command === 'run') await import('../../../src/cli.ts');
 const caller = { ...systemEnvironment(), uid: 501, userName: 'me' };
 const options = {
-  config: null,
   user: !args.includes('--system'),
   dryRun,
   start: true,
@@ -21,7 +20,7 @@ const options = {
   yes: args.includes('--yes'),
 };
 process.exit(
-  await (command === 'install' ? installLaunchd : uninstallLaunchd)(options, carryOut, caller).then(
+  await (command === 'install' ? installLaunchd : uninstallLaunchd)(null, options, carryOut, caller).then(
     () => 0,
     exitCodeOf,
   ),
