@@ -137,6 +137,7 @@ function addMove(program: Command, { run }: Definitions): void {
     )
     .argument('<name>', 'a tunnel')
     .argument('<server>', 'the new one, [user@]host[:port]')
+    .option('--from <server>', 'the one to leave, of several ([user@]host[:port])')
     .option(
       '--host-key-fingerprint <fingerprint>',
       'accept the host key with this fingerprint, SHA256:..., as the new server itself shows it',
@@ -159,7 +160,9 @@ function addNewIdentity(program: Command, { run }: Definitions): void {
     .option('--name <name>', 'call the device this (default: its host name, where the original had another)')
     .option(
       '--via <server>',
-      'set the server up now, over an ssh login of yours that may become root ([me@]server[:port])',
+      'set the server up now, over an ssh login of yours that may become root ([me@]server[:port]); once for each of several servers',
+      collect,
+      [],
     )
     .option('--port <port>', 'take this port of the server, where --via does not choose one')
     .option('--jump', JUMP)

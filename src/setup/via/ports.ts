@@ -51,3 +51,19 @@ export function nextFreePort(facts: PortFacts, own: string, taken: readonly numb
   for (let port = facts.range.first; port <= facts.range.last; port += 1) if (!used.has(port)) return port;
   return null;
 }
+
+/** The same for a port that is free at all of these servers. */
+export function commonFreePort(
+  servers: readonly PortFacts[],
+  own: string,
+  taken: readonly number[] = [],
+): number | null {
+  const passed = [...taken];
+  for (;;) {
+    const free = servers.map((facts) => nextFreePort(facts, own, passed));
+    const least = Math.min(...free.map((port) => port ?? Number.NaN));
+    if (Number.isNaN(least)) return null;
+    if (free.every((port) => port === least)) return least;
+    passed.push(least);
+  }
+}

@@ -3,15 +3,13 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { init } from '../../../src/commands/setup/init/init.ts';
-import { move } from '../../../src/commands/setup/change/move.ts';
-import { newIdentity } from '../../../src/commands/setup/change/new-identity.ts';
 import { rekey } from '../../../src/commands/setup/change/rekey.ts';
 import { pairLogins } from '../../../src/commands/setup/change/rekey-servers.ts';
 import type { TunnelSpec } from '../../../src/model/spec.ts';
 import { tempDir } from '../../support/until.ts';
 
 const OPTIONS = { via: null, jump: false, wait: false, yes: true };
-const MOVE = { ...OPTIONS, hostKeyFingerprint: null };
+const MOVE = { ...OPTIONS, from: null, hostKeyFingerprint: null };
 const INIT = {
   ...MOVE,
   server: null,
@@ -36,17 +34,10 @@ test('refuses to write for all servers of a tunnel what one of them is set up fo
   const refused =
     /^(?:backup|keys) has several servers, and (\S.*) is for a tunnel with one host: nothing was changed\. \S/;
   for (const [run, what, way] of [
-    [() => move(file, 'backup', 'me@127.0.0.3', MOVE), 'move', /server-setup backup@NEWSERVER --config COPY/],
-    [() => move(file, 'backup@127.0.0.2', 'me@127.0.0.3', MOVE), 'move', /tunneld apply COPY/],
     [
       () => rekey(file, 'keys', { ...OPTIONS, via: [] }),
       'rekey with keys that differ from server to server',
       /\(keys, keys@127\.0\.0\.2\)/,
-    ],
-    [
-      () => newIdentity(file, 'backup', { ...OPTIONS, name: 'two', port: '8081' }),
-      'new-identity',
-      /Write `host: 127\.0\.0\.1` in the place of its servers/,
     ],
     [() => init(file, { ...INIT, set: ['host=127.0.0.3', 'port=2'] }), '--set host, port', /backup@HOST for another/],
     [() => init(file, { ...INIT, set: ['identityFile=other'] }), '--set identityFile', /server-setup/],

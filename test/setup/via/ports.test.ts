@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { forwardPort, withPort } from '../../../src/setup/via/forward-port.ts';
-import { nextFreePort, promisedTo, readRange } from '../../../src/setup/via/ports.ts';
+import { commonFreePort, nextFreePort, promisedTo, readRange } from '../../../src/setup/via/ports.ts';
 
 const FACTS = {
   promised: [
@@ -21,6 +21,18 @@ test("chooses a port that is neither promised nor in use, and a user's own when 
   assert.equal(promisedTo(FACTS, 8080, 'new'), 'attic');
   assert.equal(promisedTo(FACTS, 8080, 'attic'), null);
   assert.equal(promisedTo(FACTS, 8083, 'new'), null);
+});
+
+test('chooses a port that is free at several servers alike when they have one', () => {
+  const other = {
+    promised: [{ user: 'new', host: '*', port: 8084 }],
+    listening: [8083],
+    range: { first: 8083, last: 9000 },
+  };
+  assert.equal(commonFreePort([FACTS], 'new'), 8083);
+  assert.equal(commonFreePort([FACTS, other], 'new'), 8084);
+  assert.equal(commonFreePort([FACTS, other], 'old'), null);
+  assert.equal(commonFreePort([FACTS, other], 'new', [8084]), null);
 });
 
 test('takes for a range two ports that users may listen on', () => {

@@ -68,6 +68,32 @@ test("changes a tunnel's key over the owner's login, and makes a copied card a d
   assert.match(linesOf(world, 'tunnel-pi08').join('\n'), /permitlisten="localhost:20000".* tunneld relay of pi08$/);
   assert.deepEqual(linesOf(world, 'limited'), [line]);
   assert.ok(isUp() && existsSync(join(dir, next)));
+
+  // And another one, of which the tunnel has two servers.
+  const third = join(world.dir, 'third');
+  cpSync(dir, third, { recursive: true });
+  const two = ['--config', join(third, 'config.yaml')];
+  const known = readFileSync(join(third, 'known_hosts'), 'utf8');
+  writeFileSync(join(third, 'known_hosts'), `${known}${known.replaceAll(/^server /gm, '[server]:2222 ')}`);
+  const several = readFileSync(join(dir, 'config.yaml'), 'utf8')
+    .replaceAll(dir, third)
+    .replace(/^( +)host: .*\n/m, '$1servers: [limited@server, { host: server, port: 2222 }] # both\n');
+  writeFileSync(two[1]!, several);
+  const asked = ['new-identity', 'relay', '--name', 'pi09', '--yes', ...two];
+  assert.match(cli(...asked, '--via', 'owner@server').stderr, /name a login of yours for each server of the tunnel/);
+  assert.equal(readFileSync(two[1]!, 'utf8'), several);
+  const both = cli(...asked, '--via', 'owner@server:2222', '--via', 'owner@server');
+  assert.equal(both.code, 0, both.stderr);
+  assert.match(both.stderr, /pi09 now: tunnel-pi09@server:22, tunnel-pi09@server:2222, port 20001 of the server/);
+  const after = readFileSync(two[1]!, 'utf8');
+  assert.match(after, /servers: \[ ?tunnel-pi09@server, \{ host: server, port: 2222 \} ?\] # both\n/);
+  assert.match(after, /user: tunnel-pi09\n[^]*- 20001:localhost:2022\n/);
+  assert.match(
+    linesOf(world, 'tunnel-pi09').join('\n'),
+    /^[^\n]*permitlisten="localhost:20001"[^\n]* tunneld relay of pi09$/,
+  );
+  assert.deepEqual(linesOf(world, 'limited'), [line]);
+  assert.ok(isUp() && existsSync(join(dir, next)));
 });
 
 interface Place {
@@ -84,7 +110,7 @@ interface Place {
 /** A server with an administrator who needs no password. */
 async function start(t: TestContext): Promise<Place> {
   const world = await startServerWorld(t, {
-    config: 'Include /etc/ssh/sshd_config.d/*.conf\n',
+    config: 'Include /etc/ssh/sshd_config.d/*.conf\nPort 22\nPort 2222\n',
     prepare: 'useradd --create-home --home-dir /var/owner --shell /bin/sh owner',
   });
   const ssh = join(world.dir, 'home/.ssh');

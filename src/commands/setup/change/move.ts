@@ -9,25 +9,29 @@ import { BadValue } from '../../../config/values/value.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { readText } from '../../../lib/files/read-file.ts';
 import { UserError } from '../../../lib/user-error.ts';
+import { nameAt, tunnelOf } from '../../../model/redundancy.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import { formatServer } from '../../../model/state.ts';
 import { sharesUser } from '../../../server-rules/same-login.ts';
-import { copyTunnel, editTunnel, removeTunnel } from '../../../setup/edit-config.ts';
+import { copyTunnel, type EditedValue, editTunnel, removeTunnel } from '../../../setup/edit-config.ts';
+import { type EntryEdit, serversWith, serverWith } from '../../../setup/edit-servers.ts';
 import { findConfig } from '../../find/config-file.ts';
 import { configuredTunnel } from '../../find/configured-tunnel.ts';
-import { createQuestions, type Questions } from '../../text/prompt.ts';
+import { askFor, createQuestions, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { acceptsAny } from './accepts-key.ts';
+import { membersOf } from './rekey-servers.ts';
 import { changeConfig } from '../change-config.ts';
 import { trustHostKey } from '../trust-host-key.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
-import { requireOneServer } from '../one-server.ts';
 import { openOwnerOf } from '../owner-of.ts';
 import { serverSetupText } from '../server-setup.ts';
 import { hostOf } from '../trust.ts';
 import { handOut, writeScript } from '../write-script.ts';
 
 export interface MoveOptions {
+  /** Which of several servers is replaced, `[user@]host[:port]`; null where there is one, or a person is asked. */
+  readonly from: string | null;
   readonly hostKeyFingerprint: string | null;
   /** The login of the owner's on the new server; null where a person runs the script there. */
   readonly via: string | null;
@@ -37,8 +41,9 @@ export interface MoveOptions {
 }
 
 /**
- * Moves a tunnel to another server: sets that up, runs the tunnel at both, and switches when that is confirmed. Every change is a trial, so
- * that the old one runs on where the new one does not come up; run again, it goes on where it was. The exit code is 0 when nothing failed.
+ * Moves a tunnel to another server, which takes the place of the one that it has, or of one of several: sets that up, runs the tunnel at
+ * both, and switches when that is confirmed. Every change is a trial, so that the old one runs on where the new one does not come up; run
+ * again, it goes on where it was. The exit code is 0 when nothing failed.
  */
 export async function move(
   flag: string | null,
@@ -59,21 +64,16 @@ async function moveIn(
 ): Promise<number> {
   const questions = createQuestions(options.yes);
   try {
-    const { tunnel, all } = await configuredTunnel(flag, name);
-    requireOneServer(
-      tunnel,
-      'move',
-      (of) =>
-        `Add the new server to its servers in a copy of the file. \`tunneld trust ${of}@NEWSERVER --config COPY\` compares its host key; run there what \`tunneld server-setup ${of}@NEWSERVER --config COPY\` prints; \`tunneld doctor ${of}@NEWSERVER --config COPY\` tests it. Then \`tunneld apply COPY\`, and take the old server out in the same way`,
-    );
+    const { tunnel: meant, all } = await configuredTunnel(flag, name);
+    const whole = tunnelOf(meant.name);
+    const members = membersOf(whole, all);
+    const there = members.find((member) => isAt(member, newPlace(member, destination)));
+    if (there !== undefined) return isThere(there, members, options.from);
+    const tunnel = await replaced(meant, members, options.from, questions);
     const wanted = newPlace(tunnel, destination);
-    if (isAt(tunnel, wanted)) {
-      report(`${name} is at ${formatServer(wanted)} already`);
-      return EXIT.ok;
-    }
-    const place = { flag: flag ?? file, file, tunnel, all, wanted };
-    const copy = all.find((one) => one.name === copyName(name));
-    if (copy !== undefined && !isAt(copy, wanted)) throw nameIsTaken(copy, name, file);
+    const place = { flag: flag ?? file, file, whole, tunnel, index: members.indexOf(tunnel), all, wanted };
+    const copy = all.find((one) => one.name === copyName(whole));
+    if (copy !== undefined && !isAt(copy, wanted)) throw nameIsTaken(copy, whole, file);
     if (copy === undefined) {
       if (!(await prepare(place, options, questions))) return EXIT.failed;
       await runBoth(place);
@@ -87,23 +87,84 @@ async function moveIn(
 interface Place {
   readonly flag: string;
   readonly file: string;
+  /** Its name in the file. */
+  readonly whole: string;
+  /** The tunnel at its old server, and which of its servers that is. */
   readonly tunnel: TunnelSpec;
+  readonly index: number;
   readonly all: readonly TunnelSpec[];
   /** The tunnel at its new server. */
   readonly wanted: TunnelSpec;
 }
 
-/** The user stays, unless another is named. */
-function newPlace(tunnel: TunnelSpec, destination: string): TunnelSpec {
+function isThere(there: TunnelSpec, members: readonly TunnelSpec[], from: string | null): number {
+  const name = tunnelOf(there.name);
+  const old = from === null ? [] : matching(members, from).filter((one) => one !== there);
+  if (old.length > 0)
+    throw new UserError(
+      `${name} has the server ${formatServer(there)} already: to leave ${formatServer(old[0]!)}, take it out of the tunnel's servers in a copy of the file, and \`tunneld apply\` that`,
+    );
+  report(`${name} is at ${formatServer(there)} already`);
+  return EXIT.ok;
+}
+
+/** Which of the servers the new one takes the place of. */
+async function replaced(
+  meant: TunnelSpec,
+  members: readonly TunnelSpec[],
+  from: string | null,
+  { interactive, ask }: Questions,
+): Promise<TunnelSpec> {
+  const whole = tunnelOf(meant.name);
+  const servers = members.map(formatServer).join(', ');
+  const one = (text: string): TunnelSpec => {
+    const [found, ...others] = matching(members, text);
+    if (found !== undefined && others.length === 0) return found;
+    const has = found === undefined ? 'is at' : 'has more than one such server:';
+    throw new UserError(`${JSON.stringify(text)}: ${whole} ${has} ${servers}`, EXIT.usage);
+  };
+  if (from !== null) return one(from);
+  // A name such as relay@old.example.org says it.
+  if (members.length === 1 || meant.name !== whole) return meant;
+  if (!interactive)
+    throw new UserError(`${whole} has several servers: name the one to leave with --from (${servers})`, EXIT.usage);
+  return await askFor(ask, `Which of its servers does ${whole} leave? ${servers}`, null, one);
+}
+
+/** Those that `[user@]host[:port]` may mean. Throws a UserError for what is none. */
+function matching(members: readonly TunnelSpec[], text: string): readonly TunnelSpec[] {
+  const { host, user, port } = readServer(text);
+  return members.filter(
+    (one) =>
+      one.host === canonicalAddress(host) &&
+      (user === undefined || one.user === user) &&
+      (port === undefined || one.port === port),
+  );
+}
+
+function readServer(text: string): ReturnType<typeof readJump> {
   try {
-    if (destination.startsWith('-')) throw new BadValue('must be [user@]host[:port]');
-    const { host, user, port } = readJump(destination);
-    const hostKeyAlias = tunnel.hostKeyAlias === null ? null : host;
-    return { ...tunnel, host: canonicalAddress(host), port: port ?? 22, user: user ?? tunnel.user, hostKeyAlias };
+    if (text.startsWith('-')) throw new BadValue('must be [user@]host[:port]');
+    return readJump(text);
   } catch (error) {
     if (!(error instanceof BadValue)) throw error;
-    throw new UserError(`${JSON.stringify(destination)}: it ${error.message}`, EXIT.usage);
+    throw new UserError(`${JSON.stringify(text)}: it ${error.message}`, EXIT.usage);
   }
+}
+
+/** The user stays, unless another is named. */
+function newPlace(tunnel: TunnelSpec, destination: string): TunnelSpec {
+  const { host, user, port } = readServer(destination);
+  const hostKeyAlias = tunnel.hostKeyAlias === null ? null : host;
+  const whole = tunnelOf(tunnel.name);
+  return {
+    ...tunnel,
+    name: tunnel.name === whole ? whole : nameAt(whole, host),
+    host: canonicalAddress(host),
+    port: port ?? 22,
+    user: user ?? tunnel.user,
+    hostKeyAlias,
+  };
 }
 
 function isAt(one: TunnelSpec, other: TunnelSpec): boolean {
@@ -125,7 +186,7 @@ function nameIsTaken(other: TunnelSpec, name: string, file: string): UserError {
 
 /** Makes the new server known and ready; false where a person has to run the script there first. */
 async function prepare(
-  { file, wanted, all }: Place,
+  { file, tunnel, wanted, all }: Place,
   { hostKeyFingerprint, via, jump, wait }: MoveOptions,
   questions: Questions,
 ): Promise<boolean> {
@@ -134,7 +195,7 @@ async function prepare(
     'refused'
   )
     throw new UserError('the host key was not confirmed; nothing more was done');
-  const there = all.filter(({ name }) => name !== wanted.name);
+  const there = all.filter(({ name }) => name !== tunnel.name);
   if (via !== null) {
     const owner = await openOwnerOf(wanted, via, questions);
     try {
@@ -144,7 +205,7 @@ async function prepare(
     }
   } else if (!(await acceptsAny(wanted, wanted.identityFiles))) {
     const script = await serverSetupText(wanted, there, { jump, undo: false, for: 'debian' });
-    await handOut(script, `${wanted.name}-server-setup.sh`, dirname(file));
+    await handOut(script, `${fileName(wanted.name)}-server-setup.sh`, dirname(file));
     if (!wait) {
       report('when it has run there, run this again');
       return false;
@@ -155,22 +216,43 @@ async function prepare(
   return true;
 }
 
-async function runBoth({ flag, file, tunnel, wanted }: Place): Promise<void> {
-  const { name, forwards } = tunnel;
-  if (forwards.some(({ kind }) => kind !== 'remote')) {
+async function runBoth(place: Place): Promise<void> {
+  const { flag, file, whole: name, tunnel, index, wanted } = place;
+  if (tunnel.forwards.some(({ kind }) => kind !== 'remote')) {
     report(
       `${name} has listeners on this device, which two tunnels cannot share: both run only until the new one is up`,
     );
     return;
   }
   const copy = copyName(name);
-  const text = editTunnel(copyTunnel(await readText(file), name, copy), copy, keysOf(tunnel, wanted));
+  const before = await readText(file);
+  const keys =
+    tunnel.redundancy === undefined
+      ? keysOf(tunnel, wanted)
+      : { servers: [serverWith(before, name, index, entryKeysOf(tunnel, wanted))] };
+  const text = editTunnel(copyTunnel(before, name, copy), copy, keys);
   await check(text, file, copy, wanted);
   await changeConfig(flag, file, text);
   report(`both are up: ${name} at ${formatServer(tunnel)}, and ${copy} at ${formatServer(wanted)}`);
 }
 
-function keysOf(tunnel: TunnelSpec, { host, port, user, hostKeyAlias }: TunnelSpec): Record<string, string | number> {
+/** The keys of the tunnel in the file, once it has left. */
+function keysAfter({ tunnel, whole, index, wanted }: Place, text: string): Readonly<Record<string, EditedValue>> {
+  if (tunnel.redundancy === undefined) return keysOf(tunnel, wanted);
+  const own = entryKeysOf(tunnel, wanted);
+  return { servers: serversWith(text, whole, (at) => (at === index ? own : null)) };
+}
+
+/** Where 22 is the port anyway, it is not written. */
+function entryKeysOf(tunnel: TunnelSpec, wanted: TunnelSpec): EntryEdit {
+  const { port, ...keys } = keysOf(tunnel, wanted);
+  return port === 22 && tunnel.port === 22 ? keys : { ...keys, port };
+}
+
+function keysOf(
+  tunnel: TunnelSpec,
+  { host, port, user, hostKeyAlias }: TunnelSpec,
+): EntryEdit & { readonly host: string; readonly port: number } {
   return {
     host,
     port,
@@ -181,16 +263,15 @@ function keysOf(tunnel: TunnelSpec, { host, port, user, hostKeyAlias }: TunnelSp
 
 /** ssh_config may have a say, too. */
 async function check(text: string, file: string, name: string, wanted: TunnelSpec): Promise<void> {
-  const changed = (await parseConfig(text, file, systemEnvironment())).tunnels.find((one) => one.name === name);
-  if (changed === undefined || !isAt(changed, wanted))
+  const changed = membersOf(name, (await parseConfig(text, file, systemEnvironment())).tunnels);
+  if (!changed.some((one) => isAt(one, wanted)))
     throw new UserError(
-      `${file} does not decide alone where ${name} leads (${changed === undefined ? 'nowhere' : formatServer(changed)}): change it by hand`,
+      `${file} does not decide alone where ${name} leads (${changed.map(formatServer).join(', ')}): change it by hand`,
     );
 }
 
 async function finish(place: Place, { yes }: MoveOptions, questions: Questions): Promise<number> {
-  const { flag, file, tunnel, wanted } = place;
-  const { name } = tunnel;
+  const { flag, file, whole: name, tunnel, wanted } = place;
   if (!questions.interactive && !yes) {
     report(`run this again with --yes to switch: visitors of ${tunnel.host} are served until then`);
     return EXIT.ok;
@@ -203,7 +284,8 @@ async function finish(place: Place, { yes }: MoveOptions, questions: Questions):
   const left = await whatIsLeft(place);
   const before = await readText(file);
   const hasCopy = (await loadConfig(file, systemEnvironment())).tunnels.some((one) => one.name === copyName(name));
-  const text = editTunnel(hasCopy ? removeTunnel(before, copyName(name)) : before, name, keysOf(tunnel, wanted));
+  const alone = hasCopy ? removeTunnel(before, copyName(name)) : before;
+  const text = editTunnel(alone, name, keysAfter(place, alone));
   await check(text, file, name, wanted);
   await changeConfig(flag, file, text);
   report(`${name} is at ${formatServer(wanted)} now; the block for laptops has changed: tunneld client-setup ${name}`);
@@ -220,7 +302,12 @@ async function whatIsLeft({ tunnel, all, file }: Place): Promise<readonly string
       `left on ${server}: what ${tunnel.name} may do there, beside ${others.map(({ name }) => name).join(', ')}; run \`tunneld server-setup ${others[0]!.name}\` for it, which takes that away`,
     ];
   const script = await serverSetupText(tunnel, all, { jump: false, undo: true, for: 'debian' });
-  const name = `${tunnel.name}-undo-${tunnel.host.replaceAll(/[^\w.-]/g, '_')}.sh`;
+  const name = `${tunnelOf(tunnel.name)}-undo-${fileName(tunnel.host)}.sh`;
   const path = await writeScript(script, name, dirname(file));
   return [`left on ${server}: the user ${tunnel.user} and its key; ${path}, run there as root, takes them away`];
+}
+
+/** For a file: a name has an @, an address may have colons. */
+function fileName(text: string): string {
+  return text.replaceAll(/[^\w.@-]/g, '_');
 }

@@ -12,31 +12,30 @@ import { tunnelOf } from '../../../model/redundancy.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import { formatServer } from '../../../model/state.ts';
 import { editTunnel } from '../../../setup/edit-config.ts';
+import { entryHas, serversWith } from '../../../setup/edit-servers.ts';
+import { checkKey } from '../../../setup/new-key.ts';
 import { fixedPorts, remoteForwardWith, withPorts } from '../../../setup/new-ports.ts';
 import { requirePlainKeys } from '../../../setup/login-keys.ts';
 import { readPublicKeys } from '../../../setup/public-key.ts';
 import { marksOf } from '../../../server-rules/server-setup.ts';
 import { finishRotation, makeNextKey, type Rotation, rotationOf } from '../../../setup/rotation.ts';
-import { nextFreePort } from '../../../setup/via/ports.ts';
+import { commonFreePort } from '../../../setup/via/ports.ts';
 import { tryToHandOverKeys } from '../../daemon/reload.ts';
 import { findConfig } from '../../find/config-file.ts';
 import { noSuchTunnel } from '../../text/no-such-tunnel.ts';
 import { askFor, createQuestions, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
-import { accepts } from './accepts-key.ts';
 import { changeConfig } from '../change-config.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
 import { hasMark, type Owner } from '../owner.ts';
-import { requireOneServer } from '../one-server.ts';
-import { openOwnerOf } from '../owner-of.ts';
 import { isOurs } from './rekey.ts';
-import { serverSetupText } from '../server-setup.ts';
-import { handOut } from '../write-script.ts';
+import { byOwners, byScript, membersOf, openOwners } from './rekey-servers.ts';
 
 export interface NewIdentityOptions {
   /** What the device is called from now on. */
   readonly name: string | null;
-  readonly via: string | null;
+  /** The logins of the owner's, one for each server; none where a person runs the scripts there. */
+  readonly via: readonly string[];
   /** The first port of the server, where that cannot be looked at. */
   readonly port: string | null;
   readonly jump: boolean;
@@ -64,52 +63,55 @@ async function newIdentityIn(
   options: NewIdentityOptions,
 ): Promise<number> {
   const questions = createQuestions(options.yes);
-  let owner: Owner | null = null;
+  let owners: readonly Owner[] = [];
   try {
     const { tunnels: all } = await loadConfig(file, systemEnvironment());
-    const tunnel = chosen(all, tunnelName);
-    requireOneServer(
-      tunnel,
-      'new-identity',
-      (of) =>
-        `Write \`host: ${tunnel.host}\` in the place of its servers for now, and run this again; then write servers again, and run on each of the others what \`tunneld server-setup ${of}@SERVER\` prints`,
-    );
-    const rotation = await rotationOf(tunnel, join(dirname(file), `${tunnel.name}.key`), 'identity');
-    const place = { flag: flag ?? file, file, tunnel, all, rotation };
+    const whole = chosen(all, tunnelName);
+    const members = membersOf(whole, all);
+    const identityFiles = [...new Set(members.flatMap((member) => member.identityFiles))];
+    const first = join(dirname(file), `${whole}.key`);
+    const rotation = await rotationOf({ name: whole, identityFiles }, first, 'identity');
+    const place = { flag: flag ?? file, file, whole, members, all, rotation };
     if (rotation.phase === 'begun') {
-      await requirePlainKeys(tunnel, 'new-identity');
-      const device = checkDevice(options.name ?? (await nameFor(tunnel, questions)));
+      for (const member of members) await requirePlainKeys(member, 'new-identity');
+      const device = checkDevice(options.name ?? (await nameFor(members[0]!, questions)));
       const user = `tunnel-${device}`.toLowerCase().slice(0, 32);
-      const ports = options.via === null ? portsFrom(options.port, fixedPorts(tunnel).length) : [];
-      await makeNextKey(rotation, `tunneld ${tunnel.name} of ${device}`);
-      owner = options.via === null ? null : await openOwnerOf({ ...tunnel, user }, options.via, questions);
-      const wanted = owner === null ? renewed(place, user, ports) : await agreed(place, user, owner);
-      if (!(await setUp(place, wanted, owner, options, questions))) return EXIT.failed;
+      const isSeen = options.via.length > 0;
+      const ports = isSeen ? [] : portsFrom(options.port, fixedPorts(members[0]!).length);
+      const asked = members.map((member) => ({ ...member, user }));
+      if (isSeen) owners = await openOwners(asked, options.via, questions);
+      const wanted = isSeen ? await agreed(place, user, owners) : renewed(place, user, ports);
+      await makeNextKey(rotation, `tunneld ${whole} of ${device}`);
+      if (!(await setUp(place, wanted, owners, options, questions))) return EXIT.failed;
       await switchTo(place, wanted);
       report(
-        `this device is ${device} now: ${formatServer(wanted)}, port ${fixedPorts(wanted).join(', ')} of the server`,
+        `this device is ${device} now: ${wanted.map(formatServer).join(', ')}, port ${fixedPorts(wanted[0]!).join(', ')} of the server`,
       );
     }
     await finish(place);
     return EXIT.ok;
   } finally {
     questions.close();
-    await owner?.close();
+    for (const owner of owners) await owner.close();
   }
 }
 
 interface Place {
   readonly flag: string;
   readonly file: string;
-  readonly tunnel: TunnelSpec;
+  /** The tunnel's name in the file. */
+  readonly whole: string;
+  /** The tunnel at each of its servers. */
+  readonly members: readonly TunnelSpec[];
   readonly all: readonly TunnelSpec[];
   readonly rotation: Rotation;
 }
 
-function chosen(all: readonly TunnelSpec[], name: string | null): TunnelSpec {
+/** The name of a tunnel in the file. */
+function chosen(all: readonly TunnelSpec[], name: string | null): string {
   const names = [...new Set(all.map((one) => tunnelOf(one.name)))];
   const found = name === null && names.length === 1 ? all[0] : all.find((one) => one.name === name);
-  if (found !== undefined) return found;
+  if (found !== undefined) return tunnelOf(found.name);
   if (name !== null) throw noSuchTunnel(name, all);
   throw new UserError(`name one of the tunnels: ${names.join(', ')}`, EXIT.usage);
 }
@@ -132,9 +134,10 @@ function checkDevice(name: string): string {
   );
 }
 
-/** The key is read once it is made. */
-function renewed({ tunnel, rotation }: Place, user: string, ports: readonly number[]): TunnelSpec {
-  return { ...withPorts(tunnel, ports), user, identityFiles: [rotation.next], identityFilesConfigured: true };
+/** The tunnel at each of its servers as it is to be. The key is read once it is made. */
+function renewed({ members, rotation }: Place, user: string, ports: readonly number[]): readonly TunnelSpec[] {
+  const own = { user, identityFiles: [rotation.next], identityFilesConfigured: true };
+  return members.map((member) => ({ ...withPorts(member, ports), ...own }));
 }
 
 /** As many ports of the server as the tunnel has, from the one that a person names. */
@@ -153,61 +156,75 @@ function portsFrom(text: string | null, count: number): readonly number[] {
   return Array.from({ length: count }, (_, index) => first + index);
 }
 
-async function agreed(place: Place, user: string, { look }: Owner): Promise<TunnelSpec> {
-  const { keys } = await readPublicKeys({
-    ...place.tunnel,
-    identityFiles: [place.rotation.next],
-    identityFilesConfigured: true,
-  });
-  const isMine = hasMark(look.user?.setUpFor, marksOf(keys));
-  const free = look.user === null || isMine ? user : look.freeName;
+/** One user and the same ports at all of the servers, as the file has them. */
+async function agreed(place: Place, user: string, owners: readonly Owner[]): Promise<readonly TunnelSpec[]> {
+  const free = freeUser(user, owners, await marksOfNext(place));
+  const looks = owners.map(({ look }) => look);
   const ports: number[] = [];
-  for (const _ of fixedPorts(place.tunnel)) {
-    const port = nextFreePort(look, free, ports);
+  for (const _ of fixedPorts(place.members[0]!)) {
+    const port = commonFreePort(looks, free, ports);
     if (port === null)
-      throw new UserError("every port of the server's range is promised or in use: widen the range there");
+      throw new UserError(
+        owners.length === 1
+          ? "every port of the server's range is promised or in use: widen the range there"
+          : 'no port is free at all of the servers: widen the ranges of ports there until they overlap',
+      );
     ports.push(port);
   }
   return renewed(place, free, ports);
 }
 
+/** Of a key that an interrupted run made: what it set up is this device's. */
+async function marksOfNext({ members, rotation: { next } }: Place): Promise<readonly string[]> {
+  if (!(await checkKey(next))) return [];
+  const { keys } = await readPublicKeys({ ...members[0]!, identityFiles: [next], identityFilesConfigured: true });
+  return marksOf(keys);
+}
+
+function freeUser(user: string, owners: readonly Owner[], marks: readonly string[]): string {
+  const taken = owners.find(({ look }) => look.user !== null && !hasMark(look.user.setUpFor, marks));
+  if (taken === undefined) return user;
+  if (owners.length === 1) return taken.look.freeName;
+  throw new UserError(`${taken.login} has a user ${user} already: give this device another name (--name)`);
+}
+
 /** False where a person has to run the script there first. */
 async function setUp(
-  { file, all, tunnel }: Place,
-  wanted: TunnelSpec,
-  owner: Owner | null,
+  { members, all, rotation }: Place,
+  wanted: readonly TunnelSpec[],
+  owners: readonly Owner[],
   { jump, wait }: NewIdentityOptions,
   questions: Questions,
 ): Promise<boolean> {
-  const others = all.filter(({ name }) => name !== tunnel.name);
-  if (owner !== null) await owner.setUp(wanted, others, jump, questions);
-  else if (!(await accepts(wanted, wanted.identityFiles[0]!))) {
-    await handOut(
-      await serverSetupText(wanted, others, { jump, undo: false, for: 'debian' }),
-      `${wanted.name}-server-setup.sh`,
-      dirname(file),
-    );
-    if (!wait) {
-      report('when it has run there, run this again');
-      return false;
-    }
-  }
+  const others = all.filter((one) => !members.includes(one));
+  const servers = { members: wanted, all: [...others, ...wanted], jump };
+  const side =
+    owners.length > 0
+      ? byOwners(owners, servers, questions)
+      : byScript(servers, wait, () => ({ of: 'server-setup', does: '' }));
+  if (!(await side.allow([rotation.next], rotation))) return false;
   // Without it the trial shows whether it is.
-  if (wait) await untilServerIsReady(wanted, report);
+  if (wait && owners.length > 0) for (const member of wanted) await untilServerIsReady(member, report);
   return true;
 }
 
-async function switchTo({ flag, file, tunnel }: Place, wanted: TunnelSpec): Promise<void> {
+async function switchTo({ flag, file, whole, members, rotation }: Place, wanted: readonly TunnelSpec[]): Promise<void> {
   const before = await readText(file);
-  const text = editTunnel(before, tunnel.name, {
-    user: wanted.user,
-    identityFile: wanted.identityFiles[0]!,
-    remoteForward: remoteForwardWith(before, wanted),
+  const { user } = wanted[0]!;
+  const own = { user, identityFile: rotation.next };
+  const entry = (index: number) =>
+    Object.fromEntries(Object.entries(own).filter(([key]) => entryHas(before, whole, index, key as keyof typeof own)));
+  const isOwn =
+    members[0]!.redundancy !== undefined && members.some((_, index) => Object.keys(entry(index)).length > 0);
+  const text = editTunnel(before, whole, {
+    ...own,
+    remoteForward: remoteForwardWith(before, wanted[0]!),
+    ...(isOwn ? { servers: serversWith(before, whole, entry) } : {}),
   });
-  const changed = (await parseConfig(text, file, systemEnvironment())).tunnels.find(({ name }) => name === tunnel.name);
-  if (changed === undefined || whatOf(changed) !== whatOf(wanted))
+  const changed = membersOf(whole, (await parseConfig(text, file, systemEnvironment())).tunnels);
+  if (changed.map(whatOf).join() !== wanted.map(whatOf).join())
     throw new UserError(
-      `${file} does not decide alone what ${tunnel.name} is: change its user, identityFile and remoteForward by hand`,
+      `${file} does not decide alone what ${whole} is: change its user, identityFile and remoteForward by hand`,
     );
   await changeConfig(flag, file, text);
 }
@@ -217,11 +234,11 @@ function whatOf(tunnel: TunnelSpec): string {
 }
 
 /** The key of the original is none of this device's business any more. */
-async function finish({ file, tunnel, rotation }: Place): Promise<void> {
-  const kept = await finishRotation(rotation, (path) => isOurs(path, file, tunnel.name));
+async function finish({ file, whole, rotation }: Place): Promise<void> {
+  const kept = await finishRotation(rotation, (path) => isOurs(path, file, whole));
   await tryToHandOverKeys();
   for (const path of kept) report(`${path} is the key of the original: remove it where nothing else needs it`);
   report(
-    `the original keeps its key, its user and its port. A copied card has more that must differ: the name (hostnamectl), the host keys of its SSH server (rm /etc/ssh/ssh_host_*, then ssh-keygen -A), /etc/machine-id; then run server-setup again, and client-setup ${tunnel.name} for laptops`,
+    `the original keeps its key, its user and its port. A copied card has more that must differ: the name (hostnamectl), the host keys of its SSH server (rm /etc/ssh/ssh_host_*, then ssh-keygen -A), /etc/machine-id; then run server-setup again, and client-setup ${whole} for laptops`,
   );
 }

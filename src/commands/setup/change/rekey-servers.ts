@@ -55,7 +55,7 @@ export function byOwners(owners: readonly Owner[], servers: Servers, questions: 
  * A script for one server after the other. What is to be done next shows at the servers: whether they accept the new key already, and the
  * old one still.
  */
-export function byScript(servers: Servers, wait: boolean): ServerSide {
+export function byScript(servers: Servers, wait: boolean, scriptFor = ofKeys): ServerSide {
   const script = (member: TunnelSpec, keys: readonly string[]) =>
     serverSetupText(withKeys(member, keys), othersOf(member, keys, servers), {
       jump: servers.jump,
@@ -69,11 +69,11 @@ export function byScript(servers: Servers, wait: boolean): ServerSide {
         const isDone = await asking(member, () => (isNew ? accepts(member, next) : acceptsNone(member, old)));
         if (isDone) continue;
         if (servers.members.length > 1) report(`at ${formatServer(member)}:`);
-        const name = `${member.name.replaceAll(/[^\w.@-]/g, '_')}-${isNew ? 'new' : 'old'}-key.sh`;
+        const { of, does } = scriptFor(isNew);
+        const name = `${member.name.replaceAll(/[^\w.@-]/g, '_')}-${of}.sh`;
         await handOut(await script(member, keys), name, dirname(next));
         if (!isNew || !wait) {
-          const what = isNew ? 'it lets both keys in' : 'it removes the old key';
-          report(`${what}; when it has run there, run this again`);
+          report(`${does}when it has run there, run this again`);
           return false;
         }
         await untilServerIsReady(withKeys(member, [next]), report);
@@ -82,6 +82,13 @@ export function byScript(servers: Servers, wait: boolean): ServerSide {
     },
     prove: async () => {},
   };
+}
+
+/** What the file is called, and what the script does. */
+function ofKeys(isNew: boolean): { readonly of: string; readonly does: string } {
+  return isNew
+    ? { of: 'new-key', does: 'it lets both keys in; ' }
+    : { of: 'old-key', does: 'it removes the old key; ' };
 }
 
 /** A key that cannot be read here any more would be asked about for ever. */

@@ -12,7 +12,7 @@ test('makes no key when the port cannot be one of the server', async (t) => {
     file,
     'tunnels: { relay: { host: 127.0.0.1, user: me, identityFile: k, sshConfig: none, remoteForward: [8080:a:1, 8081:a:2] } }\n',
   );
-  const options = { name: 'two', via: null, jump: false, wait: false, yes: true };
+  const options = { name: 'two', via: [], jump: false, wait: false, yes: true };
   for (const [port, message] of [
     [null, /name one with --port$/],
     ['abc', /--port "abc": it must be a whole number from 1 to 65535, the first of 2 ports in a row$/],
