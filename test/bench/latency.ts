@@ -132,8 +132,7 @@ async function openEcho(port: number): Promise<{ once(): Promise<number>; end():
   const socket: Socket = connect(port, '127.0.0.1');
   socket.setNoDelay(true);
   socket.on('error', () => {});
-  socket.write('e');
-  const once = () =>
+  const once = (byte = 'x') =>
     new Promise<number>((resolve, reject) => {
       const started = performance.now();
       const onClose = () => reject(new Error('an echo was lost'));
@@ -142,9 +141,8 @@ async function openEcho(port: number): Promise<{ once(): Promise<number>; end():
         socket.off('close', onClose);
         resolve(performance.now() - started);
       });
-      socket.write('x');
+      socket.write(byte);
     });
-  // The first byte is the target's command.
-  await once();
-  return { once, end: () => socket.destroy() };
+  await once('e');
+  return { once: () => once(), end: () => socket.destroy() };
 }

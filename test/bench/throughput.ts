@@ -5,7 +5,7 @@ export type Direction = 'to visitor' | 'to target';
 
 const CHUNK = Buffer.alloc(256 * 1024, 7);
 
-/** A target that answers `?` with two writes, `d` with `bytes` bytes, counts what follows `u`, and sends back what follows `e`. */
+/** A target that answers `?` with two writes, `d` with `bytes` bytes, counts what follows `u`, and sends back `e` and what follows it. */
 export async function startTarget(bytes: number): Promise<{ readonly port: number; readonly server: Server }> {
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     socket.on('error', () => {});
@@ -17,6 +17,7 @@ export async function startTarget(bytes: number): Promise<{ readonly port: numbe
       } else if (command === 'd') {
         send(socket, bytes);
       } else if (command === 'e') {
+        socket.write(first);
         socket.pipe(socket);
       } else {
         socket.resume();

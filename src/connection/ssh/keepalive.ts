@@ -1,6 +1,6 @@
 import type { Traffic } from '../../net/transport.ts';
 import type { Liveness } from './liveness.ts';
-import { createEmitter } from '../../lib/async/emitter.ts';
+import { createEmitter, type Emitter } from '../../lib/async/emitter.ts';
 import { withScope } from '../../lib/async/scope.ts';
 import { childController } from '../../lib/async/abort.ts';
 import { type Clock, sleepUntil } from '../../lib/async/clock.ts';
@@ -45,6 +45,9 @@ class Keepalive {
   readonly #deps: KeepaliveDeps;
   readonly #signal: AbortSignal;
   readonly #woken = createEmitter();
+  readonly #asking: Emitter;
+  /** Another one has just asked: so may this one, a little early. */
+  #inCompany = false;
   #live: Liveness;
   #moved: TunnelFailure | null = null;
   #pathProbe: ReturnType<typeof childController> | null = null;
@@ -54,23 +57,34 @@ class Keepalive {
     this.#spec = spec;
     this.#deps = deps;
     this.#signal = signal;
+    this.#asking = askingOf(deps.clock);
     this.#live = startLiveness(deps.clock.now(), this.#traffic());
   }
 
   async run(): Promise<never> {
     const { clock, device, heartbeat } = this.#deps;
     const unsubscribe = device.onChange(() => this.#onChange());
+    const onAsking = (wake: () => void) =>
+      this.#asking.subscribe(() => {
+        this.#inCompany = true;
+        wake();
+      });
     try {
       for (;;) {
         if (this.#moved !== null) throw this.#moved;
         const { verdict } = this.#assess();
         if (verdict.type === 'dead') throw new TunnelFailure('keepalive-lost', describe(verdict));
-        if (verdict.type === 'ask') void this.#measure();
+        if (verdict.type === 'ask') {
+          void this.#measure();
+          if (!this.#inCompany) this.#asking.emit();
+        }
+        this.#inCompany = false;
         this.#probePath(verdict.type === 'doubt');
         this.#showSilence(verdict.type === 'doubt');
         const ms = Math.min(verdict.ms, LONGEST_WAIT_MS);
         heartbeat(ms + HEARTBEAT_SLACK_MS);
-        await sleepUntil(verdict.type === 'ask' ? answerSoon(clock) : clock, ms, [this.#woken.subscribe], this.#signal);
+        const waking = verdict.type === 'ask' ? [this.#woken.subscribe] : [this.#woken.subscribe, onAsking];
+        await sleepUntil(verdict.type === 'ask' ? answerSoon(clock) : clock, ms, waking, this.#signal);
       }
     } finally {
       unsubscribe();
@@ -82,6 +96,7 @@ class Keepalive {
       intervalMs: this.#spec.serverAliveIntervalMs,
       countMax: this.#spec.serverAliveCountMax,
       rttMs: this.#deps.state().rttMs,
+      early: this.#inCompany,
     });
     this.#live = step.next;
     return step;
@@ -148,6 +163,18 @@ class Keepalive {
     if ((silentSince === null) !== (this.#deps.state().silentSince === null)) this.#deps.report({ silentSince });
   }
 }
+
+/**
+ * When one of a clock's keepalives asks. Those that would have to ask soon ask with it, so that a process with many connections wakes once
+ * for all of them, and a radio too.
+ */
+function askingOf(clock: Clock): Emitter {
+  const asking = askings.get(clock) ?? createEmitter();
+  askings.set(clock, asking);
+  return asking;
+}
+
+const askings = new WeakMap<Clock, Emitter>();
 
 /** An answer nearly always ends the wait for it. */
 function answerSoon(clock: Clock): Clock {

@@ -7,6 +7,8 @@ export interface LivenessOptions {
   readonly countMax: number;
   /** The last measured round trip, or null. */
   readonly rttMs: number | null;
+  /** The process is awake to ask other peers: half of the silence is enough. */
+  readonly early?: boolean;
 }
 
 export interface Liveness {
@@ -72,7 +74,7 @@ export function assess(
 
   // Held up for long (asleep, stopped): the answer may be there, or the ping was never sent.
   const heldUp = now > last.dueAt + HELD_UP_MS;
-  if (live.urgent || heldUp || (live.askedAt === null && now >= live.aliveAt + interval)) {
+  if (live.urgent || heldUp || (live.askedAt === null && now >= live.aliveAt + silenceBefore(options, interval))) {
     const askedAt = heldUp ? now : (live.askedAt ?? now);
     return plan({ ...live, urgent: false, askedAt, pathSeenAt: heldUp ? null : live.pathSeenAt }, 'ask', late);
   }
@@ -94,6 +96,10 @@ export function assess(
   function plan(next: Liveness, type: 'wait' | 'ask' | 'doubt', ms: number): ReturnType<typeof assess> {
     return { next: { ...next, dueAt: now + ms }, verdict: { type, ms } };
   }
+}
+
+function silenceBefore({ early = false }: LivenessOptions, interval: number): number {
+  return early ? interval / 2 : interval;
 }
 
 /** A few round trips, but at least two seconds: a radio link sleeps that long. */

@@ -4,6 +4,7 @@ import { runKeepalive } from '../../../src/connection/ssh/keepalive.ts';
 import { systemClock, type Clock } from '../../../src/lib/async/clock.ts';
 import { STATIC_DEVICE } from '../../../src/net/device.ts';
 import { connectTo } from '../../support/connection.ts';
+import { skippingClock } from '../../support/skipping-clock.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { until } from '../../support/until.ts';
 
@@ -57,4 +58,38 @@ test('does not wake again for an answer that has come: that ends the wait for it
   assert.ok(state.rttMs !== null);
   over.abort(new Error('over'));
   assert.equal(((await ended) as Error).message, 'over');
+});
+
+test('asks along with another connection when it has been silent for half of its interval, so that both wake the process once', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const connection = await connectTo(t, sshd, () => {});
+  const clock = skippingClock();
+  const over = new AbortController();
+  t.after(() => over.abort(new Error('over')));
+  const asked = new Set<string>();
+  const start = (name: string, serverAliveIntervalMs: number) =>
+    runKeepalive(
+      { ...connection, ping: () => (asked.add(name), connection.ping()) },
+      { serverAliveIntervalMs, serverAliveCountMax: 3 },
+      {
+        clock,
+        device: STATIC_DEVICE,
+        probe: null,
+        heartbeat: () => {},
+        state: () => ({ rttMs: null, silentSince: null }),
+        report: () => {},
+      },
+      over.signal,
+    ).catch((error: unknown) => error);
+  const all = [start('first', 50_000)];
+  clock.pass(20_000);
+  all.push(start('silent for 30 s', 49_000));
+  clock.pass(10_000);
+  all.push(start('silent for 20 s', 48_000));
+  assert.equal(clock.skip(49_500, 50_000), 1);
+  await until(() => asked.size > 1, { what: 'a second question' });
+  assert.deepEqual([...asked], ['first', 'silent for 30 s']);
+  over.abort(new Error('over'));
+  await Promise.all(all);
 });

@@ -160,3 +160,18 @@ test('asks only after a change of the network when the interval is 0', () => {
   const nudged = follow(100_000, { options: { intervalMs: 0 }, nudges: [5000], path: whole });
   assert.deepEqual([nudged.asked, nudged.deadAt], [[5000], 10_000]);
 });
+
+test('asks early, from half of the silence on, where the process is awake to ask others', () => {
+  const live = startLiveness(0, still);
+  assert.deepEqual(assess(live, 7000, still, { ...options, early: true }).verdict, { type: 'wait', ms: 8000 });
+  const early = assess(live, 7500, still, { ...options, early: true });
+  assert.equal(early.verdict.type, 'ask');
+  // The connection is given up when it would have been.
+  let step: ReturnType<typeof assess> = early;
+  let now = 7500;
+  while (step.verdict.type !== 'dead') {
+    now += step.verdict.ms;
+    step = assess(step.next, now, still, options);
+  }
+  assert.equal(now, 60_000);
+});
