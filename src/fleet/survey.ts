@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import type { Person } from '../connection/auth/person.ts';
 import { openLogin, type OpenLogin, type OpenLoginDeps, runThere } from '../connection/route/open-login.ts';
 import type { SshConnection } from '../connection/ssh/connection.ts';
 import { createX25519 } from '../connection/ssh2/kex/x25519.ts';
@@ -25,13 +26,16 @@ export interface Survey {
 export function createSurvey(admin: TunnelSpec, deps: OpenLoginDeps): Survey {
   const server = formatServer(admin);
   const sights: Sights = new Map();
+  const personAtLook = deps.person == null ? null : answersOnce(deps.person);
   let login: OpenLogin | null = null;
   let root: WayToRoot | null = null;
 
   const look = async (signal: AbortSignal): Promise<FleetServer> => {
     const opened = (login ??= await openLogin(admin, deps, signal));
     root ??= await wayToRoot(opened, deps, signal);
-    const facts = await factsOf(opened, root, server, deps, signal);
+    const facts = await factsOf(opened, root, server, { ...deps, person: personAtLook?.() ?? null }, signal);
+    // Who did not become root, by giving no password for example, is not asked again.
+    if (!facts.asRoot) root = 'never';
     const devices = assess(facts);
     await lookAtPorts(opened, devices, sights, deps.clock, signal);
     return {
@@ -83,6 +87,22 @@ async function wayToRoot(
   const answer = (await runThere(login, ASK_WAY_TO_ROOT, '', limits, signal)).stdout.toString('utf8').trim();
   if (answer === 'is' || answer === 'free') return answer;
   return answer === 'asks' && person !== null ? 'asks' : 'never';
+}
+
+/** Sudo asks at each look. It is given again what it took before, which this survey keeps as long as it looks on. */
+function answersOnce(person: Person): () => Person {
+  let taken: string | null = null;
+  return () => {
+    let again = taken;
+    return {
+      answer: async (prompt, secret) => {
+        const answer = again ?? (await person.answer(prompt, secret));
+        again = null;
+        taken = answer;
+        return answer;
+      },
+    };
+  };
 }
 
 /** Less is read where the person gives no password, or there is nobody to ask. */

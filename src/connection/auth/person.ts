@@ -2,7 +2,7 @@ import type { KeyboardInteractiveAuthMethod } from 'ssh2';
 import { registerSecret } from '../../lib/secrets.ts';
 import { printable } from '../../lib/text.ts';
 
-/** A person at a terminal, for a login of their own. What they answer is used once and kept nowhere. */
+/** A person at a terminal, for a login of their own. What they answer is kept nowhere, but while `fleet --watch` looks on. */
 export interface Person {
   /** Asks; a `secret` answer is not shown while it is typed. Rejects where the terminal is gone. */
   answer(prompt: string, secret: boolean): Promise<string>;

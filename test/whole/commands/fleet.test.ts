@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -167,7 +168,22 @@ test('shows fifty devices of two servers side by side, and a server that cannot 
   assert.equal(unread.code, 3);
   assert.match(unread.stdout, /^FLEET UNKNOWN: root@localhost:1: connect-refused/);
   assert.equal(fleet('root@server', '--json', '--nagios').code, 2);
+
+  // It looks on over one login, and asks for the password of sudo once.
+  const watch = here.inTerminal('owner@server', '--watch', '--json');
+  await until(() => /\[sudo\] password for owner: *$/.test(watch.said()), { what: watch.said });
+  watch.type(`${PASSWORD}\r`);
+  const looks = () => watch.said().match(/"asRoot":true/g)?.length ?? 0;
+  await until(() => looks() === 1, { what: watch.said });
+  assert.ok(!watch.said().includes('late-pi'));
+  here.register({ name: 'late', port: 8300, hostKey: here.hostKey });
+  await until(() => looks() > 1 && watch.said().includes('"late-pi"'), { what: watch.said });
+  assert.equal(watch.said().match(/password for owner/g)?.length, 1);
+  assert.equal(here.world.sshdLog().match(/Accepted publickey for owner/g)?.length, 1);
+  assert.ok(!watch.said().includes(PASSWORD));
 });
+
+const PASSWORD = 'correct horse battery';
 
 /** A device, its server, and what is wrong with it. */
 const TEN = [
@@ -221,7 +237,8 @@ function linkTo(here: Place, { world: other }: Place, t: TestContext): void {
     join(ssh, 'known_hosts'),
     readFileSync(join(other.dir, 'known_hosts'), 'utf8').replace('server', 'other'),
   );
-  writeFileSync(join(here.world.dir, 'etc/ssh/admins/root'), readFileSync(`${other.key}.pub`));
+  for (const admin of ['root', 'owner'])
+    writeFileSync(join(here.world.dir, 'etc/ssh/admins', admin), readFileSync(`${other.key}.pub`));
 }
 
 interface Registered {
@@ -242,6 +259,8 @@ interface Place {
   /** A program that says something which is not SSH, at this port of the server. */
   occupy(port: number, uid: number): void;
   fleet(...args: string[]): ReturnType<ServerWorld['run']>;
+  /** Fleet, as a person runs it. */
+  inTerminal(...args: string[]): { said(): string; type(text: string): void };
 }
 
 async function start(t: TestContext): Promise<Place | null> {
@@ -253,7 +272,7 @@ MaxStartups 100
 Match User wide
   GatewayPorts yes
 `,
-    prepare: `useradd --no-create-home --shell /bin/sh --password '*' owner
+    prepare: `useradd --no-create-home --shell /bin/sh --groups sudo --password '${hashOf(PASSWORD)}' owner
 cp /usr/bin/getent /run/getent
 printf '#!/bin/sh\\n/run/getent "$@" | grep -v ^${UNLISTED}:\\n' >/run/listing
 chmod +x /run/listing
@@ -284,6 +303,8 @@ mount --bind /run/listing /usr/bin/getent`,
   const hostKey = startDevice(world);
   await untilListening(world);
   const uids = new Map<string, number>();
+  const environment = [`HOME=${home}`, 'SUDO_USER=', 'SSH_AUTH_SOCK=', 'NO_COLOR=1', 'NODE_EXTRA_CA_CERTS='];
+  const command = ['env', ...environment, process.execPath, CLI, 'fleet'];
   return {
     world,
     hostKey,
@@ -310,19 +331,22 @@ mount --bind /run/listing /usr/bin/getent`,
       });
       t.after(() => child.kill('SIGKILL'));
     },
-    fleet: (...args) =>
-      world.run([
-        'env',
-        `HOME=${home}`,
-        'SUDO_USER=',
-        'SSH_AUTH_SOCK=',
-        'NO_COLOR=1',
-        process.execPath,
-        CLI,
-        'fleet',
-        ...args,
-      ]),
+    fleet: (...args) => world.run([...command, ...args]),
+    inTerminal: (...args) => {
+      const line = [...command, ...args].map((word) => `'${word}'`).join(' ');
+      const child = world.spawn(['script', '-qec', line, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+      t.after(() => child.kill('SIGKILL'));
+      let said = '';
+      child.stdout!.on('data', (text) => (said += String(text)));
+      return { said: () => said, type: (text) => child.stdin!.write(text) };
+    },
   };
+}
+
+/** As in shadow(5). */
+function hashOf(password: string): string {
+  const program = 'print crypt($ARGV[0], "\\$6\\$saltsalt\\$")';
+  return execFileSync('perl', ['-e', program, password], { encoding: 'utf8' });
 }
 
 function startDevice(world: ServerWorld): string {
