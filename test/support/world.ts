@@ -71,6 +71,7 @@ export async function startWorld(t: TestContext, options: WorldOptions): Promise
       'PidFile none',
       'StrictModes no',
       'UsePAM no',
+      'KexAlgorithms curve25519-sha256', // as startSshd does
       'PermitRootLogin yes',
       'PasswordAuthentication yes',
       // A shell that sshd starts runs the dotfiles of whoever runs the tests: none of them are here.

@@ -13,7 +13,7 @@ import { doctor, world, type World } from '../../support/run-doctor.ts';
 
 describe('doctor', { concurrency: 3 }, () => {
   test('passes every step in order when all is well, and leaves nothing behind on the server', async (t) => {
-    const { yaml, port, sshd } = await world(t);
+    const { yaml, port, sshd } = await world(t, { everyKeyExchange: true });
     const report = await doctor(t, yaml);
     assert.equal(report.code, 0, report.stdout);
     const bad = report.steps.filter(({ result }) => result === 'fail');

@@ -102,7 +102,7 @@ const CURES: readonly {
 describe("doctor's cures", { concurrency: 3 }, () => {
   for (const { name, step, result, seen, cure, spoil } of CURES) {
     test(name, async (t) => {
-      const place = await world(t);
+      const place = await world(t, { everyKeyExchange: result === 'warn' });
       const [spoilt, cured] = await spoil(place);
       const report = await doctor(t, spoilt);
       assert.equal(report.code, result === 'fail' ? 1 : 0, report.stdout);

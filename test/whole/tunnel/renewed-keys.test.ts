@@ -13,7 +13,7 @@ import { specFor, startTunnel } from '../../support/tunnel.ts';
 
 let sshd: TestSshd;
 before(async () => {
-  sshd = await startSshd({ config: ['LogLevel DEBUG1', 'RekeyLimit 1M', 'Compression yes'] });
+  sshd = await startSshd({ everyKeyExchange: true, config: ['LogLevel DEBUG1', 'RekeyLimit 1M', 'Compression yes'] });
 });
 after(() => sshd.stop());
 
