@@ -1,5 +1,4 @@
-import type { FileHandle } from 'node:fs/promises';
-import { readFile, realpath, rmdir, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, readFile, realpath, rmdir, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { openLocked } from '../lib/files/flock.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';

@@ -1,10 +1,9 @@
 import { WorkerUnavailable, runInWorker, JobLimitExceeded } from '../lib/async/run-in-worker.ts';
 import { adHocConfig } from './command-line/ad-hoc.ts';
-import type { Config } from '../model/config.ts';
+import type { Config, ConfigProblem } from '../model/config.ts';
 import type { ConfigEnvironment } from './input/environment.ts';
 import { loadConfig } from './load.ts';
 import { ConfigError } from './input/problem.ts';
-import { type ConfigProblem } from '../model/config.ts';
 
 /** What a configuration is read from: a file, or the arguments of ssh with a name for their tunnel. */
 export type ConfigSource =

@@ -1,7 +1,6 @@
-import { DEFAULT_PING, UNOBSERVED } from '../model/config.ts';
+import { DEFAULT_PING, UNOBSERVED, type Config, type ConfigProblem } from '../model/config.ts';
 import type { Kind, ValueOf } from '../model/options.ts';
 import { dirname } from 'node:path';
-import type { Config } from '../model/config.ts';
 import { readDocument, type SourceDocument } from './document.ts';
 import type { ConfigEnvironment } from './input/environment.ts';
 import { reportSharedListeners } from './resolve/shared-listeners.ts';
@@ -9,7 +8,6 @@ import { readMapping, type Report } from './schema/mapping.ts';
 import { collectFindings, type Findings } from './input/findings.ts';
 import { defaultControlSocket, defaultLogFile, defaultStateDirectory } from './input/paths.ts';
 import { ConfigError, formatProblem } from './input/problem.ts';
-import { type ConfigProblem } from '../model/config.ts';
 import type { SECTIONS } from './schema/file-options.ts';
 import { fileSchema, tunnelSchema } from './schema/schema.ts';
 import { unknownKey } from './schema/suggest.ts';

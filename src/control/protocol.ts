@@ -8,7 +8,6 @@ import type { StatusDocument } from '../status/document.ts';
 /** One request a connection, as a line of JSON; the answer is a line of JSON, after `logs` followed by the log lines themselves. */
 export type Request = z.infer<typeof requestSchema>;
 
-/** The request of one command. */
 export type RequestOf<C extends Request['command']> = Extract<Request, { command: C }>;
 
 /** A day; a longer trial is forgotten. */

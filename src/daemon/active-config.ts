@@ -1,4 +1,4 @@
-import type { Proof } from './proven-tunnels.ts';
+import { type Proof, createProof } from './proven-tunnels.ts';
 import { createQueue } from '../lib/async/queue.ts';
 import { isAbsolute } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -13,7 +13,6 @@ import type { ConfigurationState } from '../status/health.ts';
 import type { Supervisor } from '../supervisor/supervisor.ts';
 import type { IdentityCache } from '../connection/auth/identity-cache.ts';
 import type { LastGood, LastGoodKeeper } from './last-good.ts';
-import { createProof } from './proven-tunnels.ts';
 
 export interface ConfigurationDeps {
   readonly clock: Clock;
@@ -32,7 +31,6 @@ export interface ConfigurationDeps {
 export interface Configuration {
   current(): Config;
   state(): ConfigurationState;
-  /** Starts the tunnels. */
   start(): Promise<void>;
   /** Applies the file as it is now, which ends a trial; a file that is not valid changes nothing, is logged, and rejects. */
   reload(): Promise<ReloadResult>;

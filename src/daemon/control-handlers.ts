@@ -1,14 +1,11 @@
-import type { Request, RequestOf } from '../control/protocol.ts';
+import type { Request, RequestOf, ReloadResult, PageAddress } from '../control/protocol.ts';
 import { processFigures } from '../host/process-figures.ts';
 import { errorText } from '../lib/text.ts';
-import { RequestError } from '../control/server.ts';
+import { RequestError, type ControlHandlers } from '../control/server.ts';
 import { VERSION } from '../lib/version.ts';
 import { historyDocument, type HistoryDocument } from '../history/document.ts';
 import type { History } from '../history/history.ts';
-import { statusDocument } from '../status/document.ts';
-import type { StatusDocument } from '../status/document.ts';
-import type { ReloadResult } from '../control/protocol.ts';
-import type { PageAddress } from '../control/protocol.ts';
+import { statusDocument, type StatusDocument } from '../status/document.ts';
 import type { Retries } from './retries.ts';
 import type { Configuration } from './active-config.ts';
 import type { Supervisor } from '../supervisor/supervisor.ts';
@@ -18,7 +15,6 @@ import type { Problems } from './problems.ts';
 import type { LogMemory } from '../lib/log/memory.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import { tunnelOfLine } from '../lib/log/format.ts';
-import type { ControlHandlers } from '../control/server.ts';
 
 /** How the daemon answers on its control socket. */
 export function createHandlers(deps: HandlersDeps): ControlHandlers {

@@ -2,11 +2,10 @@ import type { ForwardStatus, TunnelStatus } from '../status/document.ts';
 import { certificateText } from '../model/host-certificate.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { EXPOSED } from '../model/state.ts';
-import type { DaemonStep, StepResult } from './types.ts';
+import type { DaemonStep, StepResult, SourcePortFacts } from './types.ts';
 import { algorithmsStep } from './key-exchange.ts';
 import { EXPOSED_CURE } from './listener-steps.ts';
 import { sourcePortStep } from './source-port.ts';
-import { type SourcePortFacts } from './types.ts';
 import { stepOf } from './check.ts';
 
 /** The results of the steps of a login, from the daemon's status of a tunnel. */

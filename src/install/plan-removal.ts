@@ -55,7 +55,6 @@ async function hasOtherMembers(run: Runner): Promise<boolean> {
   return members !== '';
 }
 
-/** Plans the removal of the unit alone. */
 export async function planUnitRemoval({
   manager,
   unitFile,

@@ -37,7 +37,6 @@ export interface Plan {
   readonly state: UnitState;
   /** The command line of the daemon; null where a packaged unit decides it. */
   readonly argv: readonly string[] | null;
-  /** The question to confirm, or null. */
   readonly question: string | null;
   /** Set where the service replaces a unit that runs ssh. */
   readonly takeover: PlannedTakeover | null;

@@ -391,7 +391,6 @@ export const TUNNEL_OPTIONS = {
   },
 } as const satisfies Readonly<Record<string, Option>>;
 
-/** Every option of a tunnel. */
 export const OPTIONS = { ...SERVER_OPTIONS, ...TUNNEL_OPTIONS };
 
 /** What each of several servers of a tunnel may have of its own. */

@@ -16,7 +16,6 @@ export interface Device {
   hostKeys(): Promise<readonly Buffer[]>;
   /** Calls `listener` when a user has run `retry --take`; the result unsubscribes. */
   onTaken(listener: () => void): () => void;
-  /** The ports from which a tunnel dials a server. */
   sourcePorts(tunnel: string, server: string): SourcePorts;
   /** When a connection to a server may begin, for the whole process. */
   readonly turns: Turns;

@@ -36,7 +36,6 @@ export interface DialDeps {
    * each change.
    */
   onWait?(at: number): void;
-  /** The turn has come. */
   onTurn?(): void;
 }
 

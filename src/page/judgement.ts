@@ -17,7 +17,6 @@ export function lookOf({ phase, health, silentSince, failure, servers }: TunnelS
 /** Shapes, so that no one needs the colours. */
 export const SIGNS: Readonly<Record<Look, string>> = { up: '●', degraded: '▲', trying: '◌', down: '■' };
 
-/** The state in words. */
 export function stateText(tunnel: TunnelStatus): string {
   const { phase, silentSince, health, servers } = tunnel;
   if (servers?.standby === true) return 'standby';

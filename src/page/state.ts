@@ -3,7 +3,6 @@ import type { Series } from '../http/page/samples.ts';
 import type { TunnelStatus } from '../status/document.ts';
 import { own } from './own.ts';
 
-/** What the page knows. */
 export interface PageState {
   readonly daemon: DaemonPart;
   readonly tunnels: readonly TunnelStatus[];

@@ -10,7 +10,6 @@ import { pastAt, spanOf } from './past.ts';
 import { dayRibbon, daysRibbon } from './ribbon.ts';
 import type { PageState } from './state.ts';
 
-/** What is shown of one tunnel. */
 export interface TunnelCard {
   readonly root: HTMLElement;
   /** The daemon has sent something new. */

@@ -1,9 +1,8 @@
-import type { ConfigurationState } from './health.ts';
+import { type ConfigurationState, assessHealth, assessTunnel, type Health } from './health.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import type { FailureCode } from '../model/failure.ts';
 import { formatListen, formatServer, type FailureReport, type Phase, type TunnelState } from '../model/state.ts';
-import { assessHealth, assessTunnel, type Health } from './health.ts';
 import { wholeTunnels } from '../supervisor/whole-tunnels.ts';
 import { tunnelOf } from '../model/redundancy.ts';
 import type { RunningTunnel } from '../supervisor/supervisor.ts';

@@ -14,7 +14,6 @@ import { reachServer } from './reach-server.ts';
 import { mustNotShare, type ShareSeeker } from './seek-share.ts';
 import { dialDeps, type Tunnel } from './tunnel-context.ts';
 
-/** One attempt to connect. */
 export interface Attempt {
   /** Ends the wait for the server, but not a connection. */
   readonly round: AbortSignal;

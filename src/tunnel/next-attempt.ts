@@ -73,7 +73,6 @@ function startSeries(policy: Backoff, random: () => number) {
   return { limits: loginBackoff(policy, random), grown: 0, lossSeen: false, ownPace: false };
 }
 
-/** How an attempt ended. */
 export interface AttemptOutcome {
   readonly failure: TunnelFailure;
   /** For how long it was logged in; null where it never was. */

@@ -11,7 +11,6 @@ export interface ServerFacts {
   readonly keys: readonly KeyEntry[];
   /** Other accounts that the key lets in, as `NAME (FILE)`. */
   readonly otherAccounts: readonly string[];
-  /** Whether the user has a home. */
   readonly hasHome: boolean;
   /** What could not be read, and why; empty where all was. */
   readonly problems: readonly string[];

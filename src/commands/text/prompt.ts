@@ -14,7 +14,6 @@ export class NoTerminalError extends UserError {
 }
 
 export interface Questions {
-  /** Whether there is a terminal. */
   readonly interactive: boolean;
   /** Whether everything is confirmed without a question. */
   readonly yes: boolean;
@@ -130,7 +129,6 @@ function yesOrNo(answer: string): boolean {
   throw new UserError(`${JSON.stringify(answer)} is neither yes nor no`, EXIT.usage);
 }
 
-/** The answer to one question; `yes` confirms it. */
 export async function confirmOnce(yes: boolean, question: string): Promise<boolean> {
   const questions = createQuestions(yes);
   try {

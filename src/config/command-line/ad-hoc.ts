@@ -1,13 +1,11 @@
 import { adHocSocket, adHocState } from './paths.ts';
 import { parseCommandLine } from './parse.ts';
-import { type Config, UNOBSERVED } from '../../model/config.ts';
+import { type Config, UNOBSERVED, type ConfigProblem, DEFAULT_PING } from '../../model/config.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
 import { reportSharedListeners } from '../resolve/shared-listeners.ts';
 import { readMapping } from '../schema/mapping.ts';
 import { collectFindings } from '../input/findings.ts';
 import { ConfigError } from '../input/problem.ts';
-import { type ConfigProblem } from '../../model/config.ts';
-import { DEFAULT_PING } from '../../model/config.ts';
 import { defaultLogFile } from '../input/paths.ts';
 import { resolveTunnel } from '../resolve/resolve.ts';
 import { Reading } from '../ssh-config/reading.ts';

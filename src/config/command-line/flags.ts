@@ -1,6 +1,5 @@
 /** An option of ssh(1). */
 export interface SshFlag {
-  /** Whether an argument follows. */
   readonly takesArgument: boolean;
   readonly use: FlagUse;
 }

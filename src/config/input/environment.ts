@@ -15,7 +15,6 @@ export interface ConfigEnvironment {
   readonly directory: string;
 }
 
-/** The environment of this process. */
 export function systemEnvironment(): ConfigEnvironment {
   const uid = process.getuid?.() ?? -1;
   return {

@@ -14,7 +14,6 @@ export function candidatePath(file: string, name: string): string {
   return `${file}.${name}.candidate`;
 }
 
-/** The default control socket. */
 export function defaultControlSocket(env: ConfigEnvironment): string {
   const runtime = firstOfList(env.env['RUNTIME_DIRECTORY']);
   if (runtime) return join(runtime, SOCKET_NAME);
@@ -23,7 +22,6 @@ export function defaultControlSocket(env: ConfigEnvironment): string {
   return session ? join(session, 'tunneld', SOCKET_NAME) : join(defaultStateDirectory(env), SOCKET_NAME);
 }
 
-/** The default state directory. */
 export function defaultStateDirectory(env: ConfigEnvironment): string {
   const state = firstOfList(env.env['STATE_DIRECTORY']);
   if (state) return state;

@@ -46,7 +46,6 @@ type Key = keyof TunnelKeys;
 /** Every option with its name. */
 export const ROWS = Object.entries(OPTIONS) as readonly (readonly [Key, Option])[];
 
-/** The options that are forwards. */
 export const FORWARD_KEYS = ROWS.filter(([, { kind }]) => kind.type === 'forwards').map(
   ([name]) => name as 'remoteForward' | 'localForward' | 'dynamicForward',
 );

@@ -18,7 +18,6 @@ export interface MatchSubject {
   readonly final: boolean;
 }
 
-/** The result of a Match line. */
 export interface MatchResult {
   readonly active: boolean;
   /** Whether it asks for a second pass over the files. */

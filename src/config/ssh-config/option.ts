@@ -17,7 +17,6 @@ export interface Origin {
   readonly column: number;
 }
 
-/** A problem at its position. */
 export interface SshProblem extends Origin {
   readonly message: string;
 }

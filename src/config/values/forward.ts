@@ -13,7 +13,6 @@ import {
 } from './endpoint.ts';
 import { BadValue, isEmpty, isMapping, readText, show } from './value.ts';
 
-/** A forward as it was written. */
 export interface WrittenForward extends ForwardSpec {
   /** Whether an address to listen on was written; otherwise gatewayPorts decides it. */
   readonly bound: boolean;

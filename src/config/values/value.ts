@@ -76,7 +76,6 @@ export function readInteger(min: number, max: number): (raw: unknown) => number 
   };
 }
 
-/** One of a few words. */
 export function readOneOf<const T extends string>(words: readonly T[]): (raw: unknown) => T {
   return (raw) => {
     if (isEmpty(raw)) throw new BadValue('is empty');

@@ -5,7 +5,6 @@ import { FOREVER, LAST_SECOND } from '../ssh/certificate.ts';
 import { WireReader } from '../ssh/wire-reader.ts';
 import type { IdentityCertificate } from './credentials.ts';
 
-/** What is shown of a certificate. */
 export function certificateFacts({ path, certificate }: IdentityCertificate): CertificateFacts {
   const { keyId, serial, principals, authority, criticalOptions, extensions } = certificate;
   const addresses = criticalOptions.find(({ name }) => name === 'source-address');

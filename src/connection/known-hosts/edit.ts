@@ -4,7 +4,6 @@ import { type KnownHostsEntry, linesOf, readKnownHosts } from './parse.ts';
 export interface KnownHostsEdit {
   /** Lines to add, without a line end; those that are present are not added again. */
   readonly add: readonly string[];
-  /** Whether to remove this line. */
   readonly remove: (entry: KnownHostsEntry) => boolean;
 }
 

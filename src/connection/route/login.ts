@@ -27,7 +27,6 @@ export interface LoginDeps {
   readonly device?: Pick<Device, 'unacknowledged'>;
 }
 
-/** A server that the route has reached. */
 export interface ReachedServer {
   readonly stream: SshStream;
   readonly transport: Transport;

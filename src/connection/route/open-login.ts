@@ -10,10 +10,9 @@ import { prepareLogin } from './login.ts';
 import { openRouteOnce } from './route-once.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
-import type { SshConnection } from '../ssh/connection.ts';
+import type { SshConnection, CommandOutput, Conversation } from '../ssh/connection.ts';
 import type { AuthReport } from '../auth/auth-report.ts';
 import type { IdentityCache } from '../auth/identity-cache.ts';
-import type { CommandOutput, Conversation } from '../ssh/connection.ts';
 import type { Person } from '../auth/person.ts';
 import type { Turns } from '../../net/pacing/turns.ts';
 

@@ -6,7 +6,6 @@ import { childController } from '../../lib/async/abort.ts';
 import { type Clock, sleepUntil } from '../../lib/async/clock.ts';
 import type { Device } from '../../net/device.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { askNow, assess, pathSeen, startLiveness, type LivenessVerdict } from './liveness.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import type { SshConnection } from './connection.ts';
 import type { TunnelState } from '../../model/state.ts';

@@ -10,7 +10,6 @@ import { guardListeners } from '../../net/guard-listeners.ts';
 import { bindAddresses, type Endpoint } from '../../model/endpoint.ts';
 import { connectError, fileIdentity, listenWithMask } from '../../lib/unix-socket.ts';
 
-/** A listener on this device. */
 export interface LocalListener {
   close(): void;
 }

@@ -150,7 +150,6 @@ export interface ListenerRules {
 export interface Moment {
   readonly now: number;
   readonly random: () => number;
-  /** Whether the listener is suspended. */
   readonly suspended: boolean;
 }
 

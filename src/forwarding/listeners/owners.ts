@@ -94,7 +94,6 @@ export interface Owners {
   ownership(listen: Endpoint): Ownership;
   /** Whether this machine never had this one: then it matters which program has it. */
   isNew(listen: Endpoint): boolean;
-  /** Remembers that this machine has it. */
   rememberOurs(listen: Endpoint): void;
   /** Remembers that another program was seen there. */
   rememberOther(listen: Endpoint, other: OtherProgram): void;
@@ -105,7 +104,6 @@ export interface Owners {
   watchedSince(listen: Endpoint, now: number): number;
 }
 
-/** The listeners of all servers. */
 export interface OwnersByServer {
   /** Those of this server (`user@host:port`). */
   owners(server: string): Owners;

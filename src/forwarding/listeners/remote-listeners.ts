@@ -41,7 +41,6 @@ export interface RemoteListenersOptions {
   onGranted(index: number, port: number, rttMs: number): void;
   /** The listener came free after so many seconds in which a dead connection of ours most likely had it. */
   onEvicted(seconds: number): void;
-  /** The listener is up. */
   onUp(index: number, seen: Pick<Up, 'unverified' | 'misplaced'>): void;
   /** A listener that is up is open to all, though it was requested on loopback. */
   onExposed(index: number): void;

@@ -14,7 +14,6 @@ import { comesFrom, addressOf } from './addresses.ts';
 export interface Probe {
   readonly listen: Endpoint;
   readonly port: number;
-  /** Where it is sent to. */
   readonly address: Endpoint;
   readonly nonce: Buffer;
   /** Resolves when it was sent. */
@@ -34,7 +33,6 @@ export interface ProbesDeps {
   readonly nonce: () => string;
 }
 
-/** The probes of one connection. */
 export interface Probes {
   start(listen: Endpoint, port: number, address: Endpoint): Probe;
   /** It is not waited for any more; for LATE_MS it may still arrive. */

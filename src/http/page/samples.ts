@@ -1,6 +1,5 @@
 import type { TunnelState } from '../../model/state.ts';
 
-/** What is sampled of a tunnel. */
 export interface Sampled {
   readonly spec: { readonly name: string };
   readonly state: Pick<TunnelState, 'phase' | 'rttMs' | 'forwards'>;

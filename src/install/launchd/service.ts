@@ -24,7 +24,6 @@ export type LaunchdOptions = Pick<LaunchdService, 'kind' | 'account' | 'node' | 
 
 export const LABEL = 'dev.tunneld.tunneld';
 
-/** Completes a service from its options. */
 export function launchdService(options: LaunchdOptions): LaunchdService {
   const { home, uid } = options.account;
   if (options.kind === 'agent') {

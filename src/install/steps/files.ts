@@ -6,7 +6,6 @@ import { writeAtomically } from '../../lib/files/write-atomically.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { readWhole } from '../../lib/files/open-file.ts';
 
-/** The state of a path. */
 export interface FileState {
   readonly kind: 'file' | 'directory';
   readonly mode: number;

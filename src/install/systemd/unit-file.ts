@@ -2,7 +2,6 @@
 export interface UnitOptions {
   /** The part of the command lines before `run` and `check`, escaped by execWords(). */
   readonly program: string;
-  /** The version of systemd. */
   readonly systemd: number;
 }
 

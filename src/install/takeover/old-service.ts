@@ -1,6 +1,5 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import type { Manager } from '../systemd/manager.ts';
-import { UNIT } from '../systemd/manager.ts';
+import { type Manager, UNIT } from '../systemd/manager.ts';
 
 /** How well the ssh of the old unit works, as far as this machine shows it. */
 export interface OldService {

@@ -33,7 +33,6 @@ export interface UnitContext {
   readonly manager?: UserManager | null;
 }
 
-/** The service manager of a user. */
 export interface UserManager {
   readonly name: string;
   readonly uid: number;

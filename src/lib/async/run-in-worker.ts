@@ -13,7 +13,6 @@ export interface JobLimits {
 /** The jobs of src/worker.ts. */
 export type JobName = 'decrypt-key' | 'load-config' | 'modular-power';
 
-/** A job exceeded a limit. */
 export class JobLimitExceeded extends Error {
   readonly what: 'time' | 'memory';
 

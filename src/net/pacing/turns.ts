@@ -1,10 +1,18 @@
 import { isLoopbackAddress } from '../../model/endpoint.ts';
-import type { Begun } from './pace.ts';
+import {
+  type Begun,
+  begin,
+  isForgettable,
+  isLimited,
+  nextAt,
+  type ConnectionEvent,
+  applyEvent,
+  START,
+} from './pace.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import { createEmitter } from '../../lib/async/emitter.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { createHostMemory, type HostMemory } from './host-memory.ts';
-import { begin, isForgettable, isLimited, nextAt, type ConnectionEvent, applyEvent, START } from './pace.ts';
 import { type PaceRequest, type Pace } from './types.ts';
 import { eventOf, withSuspectedLimit } from './suspected-limit.ts';
 
