@@ -1,15 +1,18 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, get } from 'node:http';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { createServer as createTcpServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { abortable } from '../lib/async/abort.ts';
 import { sleep, systemClock } from '../lib/async/clock.ts';
 import { firstToEnd } from '../lib/async/scope.ts';
 import { formatLogLine } from '../lib/log/format.ts';
 import { newKeyPair } from './key-pair.ts';
+import { listenOnLoopback } from './loopback.ts';
 import { startRelay, type Relay } from './relay.ts';
 
 export interface DemoDeps {
@@ -34,8 +37,8 @@ export async function runDemo(deps: DemoDeps): Promise<boolean> {
   try {
     const clientKey = newKeyPair('tunneld demo');
     relay = await startRelay(Buffer.from(clientKey.public.split(' ')[1] ?? '', 'base64'));
-    web = await startWebService();
-    const webPort = portOf(web);
+    web = createServer((_request, response) => response.end('hello from behind the router\n'));
+    const webPort = await listenOnLoopback(web);
     const port = await freePort();
     const file = await writeFiles(directory, { relay, port, webPort, privateKey: clientKey.private });
     const url = `http://127.0.0.1:${port}/`;
@@ -110,30 +113,12 @@ stateDirectory: ${directory}
   return { path, text };
 }
 
-function startWebService(): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer((_request, response) => response.end('hello from behind the router\n'));
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => resolve(server));
-  });
-}
-
 /** A port that was free a moment ago. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createTcpServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const port = portOf(server);
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-function portOf(server: Server): number {
-  const address = server.address();
-  if (typeof address !== 'object' || address === null) throw new Error('the server has no port');
-  return address.port;
+async function freePort(): Promise<number> {
+  const server = createTcpServer();
+  const port = await listenOnLoopback(server);
+  await promisify(server.close.bind(server))();
+  return port;
 }
 
 function startDaemon({ tunneld, colour, print }: DemoDeps, file: string): ChildProcess {
@@ -143,12 +128,10 @@ function startDaemon({ tunneld, colour, print }: DemoDeps, file: string): ChildP
   return daemon;
 }
 
-/** Resolves with null when the daemon has ended. */
-function exitOf(daemon: ChildProcess): Promise<null> {
-  return new Promise((resolve) => {
-    daemon.once('exit', () => resolve(null));
-    daemon.once('error', () => resolve(null));
-  });
+/** Resolves with null when the daemon has ended, or could not start. */
+async function exitOf(daemon: ChildProcess): Promise<null> {
+  await once(daemon, 'exit').catch(() => {});
+  return null;
 }
 
 async function end(daemon: ChildProcess): Promise<void> {
@@ -177,16 +160,11 @@ async function firstAnswer(url: string, signal: AbortSignal): Promise<string | n
 const ANSWER_MS = 15_000;
 
 /** The body of the answer; null where there is none. */
-function fetchText(url: string, signal: AbortSignal): Promise<string | null> {
-  return new Promise((resolve) => {
-    const request = get(url, { agent: false, timeout: 2000, signal }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => (text += chunk));
-      response.on('end', () => resolve(response.statusCode === 200 ? text : null));
-      response.on('error', () => resolve(null));
-    });
-    request.on('timeout', () => request.destroy());
-    request.on('error', () => resolve(null));
-  });
+async function fetchText(url: string, signal: AbortSignal): Promise<string | null> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(2000)]) });
+    return response.ok ? await response.text() : null;
+  } catch {
+    return null;
+  }
 }

@@ -1,6 +1,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import ssh2, { type Connection, type ServerChannel } from '#ssh2';
 import { newKeyPair } from './key-pair.ts';
+import { listenOnLoopback } from './loopback.ts';
 
 /** A small SSH server on loopback, for the demo: it listens for its clients (`ssh -R`), and connects them to where it does, by which they verify it. */
 export interface Relay {
@@ -40,7 +41,8 @@ export async function startRelay(authorizedKey: Buffer): Promise<Relay> {
 }
 
 function serveClient(client: Connection, authorizedKey: Buffer): void {
-  const listeners = new Map<string, Server>();
+  /** By the port. */
+  const listeners = new Map<number, Server>();
   client.on('error', () => {});
   client.on('close', () => {
     for (const listener of listeners.values()) listener.close();
@@ -52,8 +54,7 @@ function serveClient(client: Connection, authorizedKey: Buffer): void {
     else verify(context, authorizedKey);
   });
   client.on('tcpip', (accept, reject, { destPort }) => {
-    const own = [...listeners.values()].some((listener) => portOf(listener) === destPort);
-    if (!own) {
+    if (!listeners.has(destPort)) {
       reject();
       return;
     }
@@ -61,17 +62,16 @@ function serveClient(client: Connection, authorizedKey: Buffer): void {
     socket.once('error', reject);
   });
   client.on('request', (accept, reject, name, info) => {
-    const key = `${info.bindAddr}:${info.bindPort}`;
     if (name === 'tcpip-forward') {
       const listener = forwardTo(client, info.bindAddr, info.bindPort);
       listener.once('error', () => reject?.());
       listener.listen(info.bindPort, '127.0.0.1', () => {
-        listeners.set(key, listener);
+        listeners.set(info.bindPort, listener);
         accept?.();
       });
-    } else if (name === 'cancel-tcpip-forward' && listeners.has(key)) {
-      listeners.get(key)?.close();
-      listeners.delete(key);
+    } else if (name === 'cancel-tcpip-forward' && listeners.has(info.bindPort)) {
+      listeners.get(info.bindPort)?.close();
+      listeners.delete(info.bindPort);
       accept?.();
     } else {
       reject?.();
@@ -110,19 +110,4 @@ function join(socket: Socket, channel: ServerChannel | ssh2.Channel): void {
   socket.on('close', () => channel.close());
   channel.on('error', () => {});
   channel.on('close', () => socket.destroy());
-}
-
-function portOf(server: Server): number | null {
-  const address = server.address();
-  return typeof address === 'object' && address !== null ? address.port : null;
-}
-
-function listenOnLoopback(server: Server): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const port = portOf(server);
-      if (port !== null) resolve(port);
-    });
-  });
 }
