@@ -1,4 +1,4 @@
-import { timeOf, type HistoryRecord, type OpenOutage } from './outage.ts';
+import { newestTime, type HistoryRecord, type OpenOutage } from './outage.ts';
 import type { ToWall } from './writer.ts';
 
 /**
@@ -29,7 +29,7 @@ export function gapsOf(records: readonly HistoryRecord[], deps: GapDeps): Map<st
   const before = notRunning(stoppedAt, deps);
   const off = deviceOff(stoppedAt, deps);
   // What was recorded after the start of the machine is of its present run.
-  const newest = records.reduce((time, record) => Math.max(time, timeOf(record)), 0);
+  const newest = newestTime(records);
   const sameRun = (toWall: ToWall) => (deps.bootId === '' ? newest >= toWall(0) : last.boot === deps.bootId);
   const gap: Gap = (toWall) => (sameRun(toWall) ? before : off)(toWall);
   return new Map([...open].map(([name, outage]) => [name, outage === null ? gap : continued(outage, gap)]));

@@ -5,7 +5,7 @@ import type { RunningTunnel } from '../supervisor/supervisor.ts';
 import { gapsOf, type Gap } from './gap.ts';
 import type { Machine } from './machine.ts';
 import type { HistoryFile } from './history-file.ts';
-import { timeOf, type HistoryRecord, type OpenOutage, type OutageCause } from './outage.ts';
+import { newestTime, type HistoryRecord, type OpenOutage, type OutageCause } from './outage.ts';
 import { pastOf, type Past } from './summary.ts';
 import { track, type Down, type Seen, type Tracked } from './tracker.ts';
 import { createWriter, type ToWall, type Writer } from './writer.ts';
@@ -241,9 +241,4 @@ function openRecords({ tracked, gaps, writer, deps }: Watch): readonly HistoryRe
     records.push({ type: 'down', ...facts, boot: deps.machine.bootId });
   }
   return records;
-}
-
-/** The newest time of the file: a clock that shows less is wrong. */
-function newestTime(records: readonly HistoryRecord[]): number {
-  return records.reduce((newest, record) => Math.max(newest, timeOf(record)), 0);
 }

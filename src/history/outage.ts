@@ -69,6 +69,11 @@ export function timeOf(record: HistoryRecord): number {
   return record.type === 'down' ? record.from : record.at;
 }
 
+/** A clock that shows less is wrong. */
+export function newestTime(records: readonly HistoryRecord[]): number {
+  return records.reduce((newest, record) => Math.max(newest, timeOf(record)), 0);
+}
+
 function upTo(length: number) {
   return z.pipe(
     z.string(),

@@ -45,6 +45,11 @@ export function isLoopbackHost(host: string): boolean {
   return host.toLowerCase() === 'localhost' || isLoopbackAddress(host);
 }
 
+/** Whether only this device reaches a listener. */
+export function isForThisDevice(listen: Endpoint): boolean {
+  return listen.type === 'unix' || isLoopbackHost(listen.host);
+}
+
 /** Whether sshd binds it without GatewayPorts: these three texts and no other (channel_fwd_bind_addr in OpenSSH's channels.c). */
 export function isLoopbackListener({ host }: TcpEndpoint): boolean {
   return ['localhost', '127.0.0.1', '::1'].includes(host.toLowerCase());

@@ -1,4 +1,4 @@
-import type { AuthReport } from '../../connection/auth/auth-report.ts';
+import { acceptedOffers, type AuthReport } from '../../connection/auth/auth-report.ts';
 import { printable } from '../../lib/text.ts';
 import type { Finding, LoginFacts } from './finding.ts';
 
@@ -28,9 +28,7 @@ const LOGIN_HOLES = ['password', 'keyboard-interactive', 'no-credentials'] as co
 
 /** How the tunnel logs in: the methods that were accepted, in their order. */
 export function loginFacts(report: AuthReport | null): LoginFacts {
-  const taken = (report?.offers ?? []).filter(
-    ({ result: outcome }) => outcome.type === 'partial' || outcome.type === 'pending',
-  );
+  const taken = report === null ? [] : acceptedOffers(report);
   return {
     methods: taken.map(({ method }) => method),
     fingerprint: taken.find(({ key }) => key !== null)?.key?.fingerprint ?? null,

@@ -4,7 +4,7 @@ import { UserError } from '../../lib/user-error.ts';
 import { printable } from '../../lib/text.ts';
 import {
   formatEndpoint,
-  isLoopbackHost,
+  isForThisDevice,
   isWildcardHost,
   type Endpoint,
   type TcpEndpoint,
@@ -39,10 +39,6 @@ function remarksOn(listen: Endpoint, key: PageAddress['key']): readonly string[]
       : []),
     ...(key === null ? [] : ['the link works once, within 10 minutes; the browser then keeps a cookie']),
   ];
-}
-
-function isForThisDevice(listen: Endpoint): boolean {
-  return listen.type === 'unix' || isLoopbackHost(listen.host);
 }
 
 function forwardTo(listen: Endpoint): string {

@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
 import { OPTIONS } from '../../model/options.ts';
 import type { ValueContext } from '../values/path.ts';
-import { isOwn } from '../values/observe.ts';
+import { isForThisDevice } from '../../model/endpoint.ts';
 import { BadValue, transformed, value } from '../values/value.ts';
 import { FILE_OPTIONS, SECTIONS } from './file-options.ts';
 import { FORWARD_KEYS } from './keys.ts';
@@ -59,7 +59,8 @@ function checkMetrics<T extends { readonly listen?: Endpoint | undefined; readon
   metrics: T,
   context: z.core.ParsePayload,
 ): T {
-  if (metrics.listen === undefined || metrics.tokenFile !== undefined || isOwn(metrics.listen)) return metrics;
+  if (metrics.listen === undefined || metrics.tokenFile !== undefined || isForThisDevice(metrics.listen))
+    return metrics;
   const message = `listens on ${formatEndpoint(metrics.listen)}, where others than this device can connect, without a tokenFile: name one (it is made where it is missing), or listen on 127.0.0.1`;
   context.issues.push({ code: 'custom', message, input: metrics });
   return z.NEVER;

@@ -1,5 +1,5 @@
 import { isAbsolute } from 'node:path';
-import { type Endpoint, isLoopbackHost } from '../../model/endpoint.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
 import { readHost } from './host.ts';
 import { checkSocketPath, readPath, type ValueContext } from './path.ts';
 import { BadValue, readInteger, readText, show } from './value.ts';
@@ -20,11 +20,6 @@ export function readHttpListener(context: ValueContext): (raw: unknown) => Endpo
 }
 
 const LISTENER = /^(?:(?:\[([^\]]+)\]|([^:[\]]+)):)?(\d{1,5})$/;
-
-/** Whether only this device reaches a listener. */
-export function isOwn(listen: Endpoint): boolean {
-  return listen.type === 'unix' || isLoopbackHost(listen.host);
-}
 
 /** An address of the web. What does not fit is not repeated: such an address is often a secret. */
 export function readUrl(raw: unknown): string {

@@ -1,5 +1,6 @@
 import { printable } from '../../lib/text.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
+import type { AuthMethod } from '../../model/options.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import { describeCertificate, explainRefusal, type CertificateFacts } from '../../model/certificate.ts';
 import type { Identity } from './credentials.ts';
@@ -13,13 +14,13 @@ export interface AuthReport {
   /** The methods of its first list: one of these alone may be enough. */
   readonly acceptsAlone: readonly string[] | null;
   /** Methods for which there is something to offer, and none of which the server accepts. */
-  readonly unwanted: readonly Method[];
+  readonly unwanted: readonly AuthMethod[];
   /** What was not offered, with the reason. */
   readonly withheld: readonly string[];
 }
 
 export interface Offer {
-  readonly method: Method;
+  readonly method: AuthMethod;
   /** Null for a method without a key. */
   readonly key:
     | (Pick<Identity, 'source' | 'path' | 'comment' | 'keyType' | 'fingerprint'> & {
@@ -30,8 +31,6 @@ export interface Offer {
   /** The server accepted the key, and got a signature. */
   readonly signed: boolean;
 }
-
-export type Method = 'publickey' | 'password' | 'keyboard-interactive';
 
 export type OfferResult =
   | { readonly type: 'pending' }
@@ -78,17 +77,21 @@ function describeOffers({ offers, unwanted }: AuthReport, server: string, user: 
   return `nothing to offer to ${server} for user ${user}`;
 }
 
+/** What was offered and accepted, in its order. */
+export function acceptedOffers({ offers }: AuthReport): readonly Offer[] {
+  return offers.filter(({ result }) => ['pending', 'partial'].includes(result.type));
+}
+
 /** What the server accepted, and what it refused before. */
-export function describeAccepted({ offers }: AuthReport): string {
-  const taken = offers.filter(({ result }) => ['pending', 'partial'].includes(result.type)).map(describeOffer);
-  const others = offers.filter(({ result }) => ['refused', 'unusable'].includes(result.type)).map(describeOffer);
+export function describeAccepted(report: AuthReport): string {
+  const taken = acceptedOffers(report).map(describeOffer);
+  const others = report.offers.filter(({ result }) => ['refused', 'unusable'].includes(result.type)).map(describeOffer);
   return [taken.join(' and '), ...(others.length === 0 ? [] : [`refused: ${others.join(', ')}`])].join('; ');
 }
 
 /** The certificate by which the server has let us in. */
-export function acceptedCertificate({ offers }: AuthReport): CertificateFacts | null {
-  const taken = offers.filter(({ result }) => ['pending', 'partial'].includes(result.type));
-  return taken.find(({ key }) => key?.certificate !== undefined)?.key?.certificate ?? null;
+export function acceptedCertificate(report: AuthReport): CertificateFacts | null {
+  return acceptedOffers(report).find(({ key }) => key?.certificate !== undefined)?.key?.certificate ?? null;
 }
 
 function describeOffer(offer: Offer): string {

@@ -2,8 +2,9 @@ import type { AnyAuthMethod, AuthHandlerMiddleware } from 'ssh2';
 import { systemClock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import { errorText, printable } from '../../lib/text.ts';
+import type { AuthMethod } from '../../model/options.ts';
 import type { ServerSpec } from '../../model/spec.ts';
-import { describeAuth, type AuthReport, type Method, type Offer, type OfferResult } from './auth-report.ts';
+import { describeAuth, type AuthReport, type Offer, type OfferResult } from './auth-report.ts';
 import { loadCredentials, type Credentials, type Identity } from './credentials.ts';
 import type { IdentityCache } from './identity-cache.ts';
 import { certificateFacts } from './certificate-facts.ts';
@@ -246,7 +247,7 @@ type Candidate = { readonly again?: true } & (
 );
 
 interface PasswordCandidate {
-  readonly method: Exclude<Method, 'publickey'>;
+  readonly method: Exclude<AuthMethod, 'publickey'>;
   /** A password, or who is asked for it. */
   readonly password: string | Person;
 }

@@ -32,7 +32,7 @@ export async function bringUp(
           ? 'all changes were reverted, and the previous service runs again'
           : 'all changes were reverted';
     throw new UserError(
-      [errorText(error), ...(log === '' ? [] : ['last lines of its log:', log]), state].join('\n'),
+      [errorText(error), ...log, state].join('\n'),
       exitStatus === EXIT.config ? EXIT.config : EXIT.failed,
     );
   }

@@ -69,10 +69,11 @@ export async function systemdVersion({ systemctl, run }: Manager, oldest: number
   );
 }
 
-/** The last lines of the service's log, indented for an error message. */
-export async function recentLog({ journal, run }: Manager): Promise<string> {
+/** The last lines of the service's log, for an error message. */
+export async function recentLog({ journal, run }: Manager): Promise<readonly string[]> {
   const { stdout } = await run([...journal, '--lines=8', '--output=cat', '--no-pager', '--quiet']);
-  return stdout.trimEnd().replaceAll(/^/gm, '    ');
+  const log = stdout.trimEnd();
+  return log === '' ? [] : ['last lines of its log:', log.replaceAll(/^/gm, '    ')];
 }
 
 /** Names of the variables that the service manager gives to all units. */

@@ -101,9 +101,8 @@ export async function takeOver(
       failed.length > 0
         ? `not all changes could be reverted: ${failed.join('; ')}`
         : `all changes were reverted${old !== NONE ? ', and what kept the tunnels before runs again' : wasUp(before) ? ', and the old unit runs again' : ''}`;
-    const because = log === '' ? [] : ['last lines of its log:', log];
     throw new UserError(
-      [errorText(error), ...because, state].join('\n'),
+      [errorText(error), ...log, state].join('\n'),
       error instanceof UserError ? error.exit : EXIT.failed,
     );
   }
