@@ -8,6 +8,7 @@ import type { ConfigEnvironment } from './input/environment.ts';
 import type { TunnelKeys } from './schema/keys.ts';
 import { escapeTokens } from './values/path.ts';
 import { printValue } from './schema/print-value.ts';
+import { groupBy } from '../lib/maps.ts';
 
 /** A configuration file for these tunnels, independent of ssh_config, with the keys that differ from the defaults. */
 export function printConfig({ tunnels, log }: Config, env: ConfigEnvironment): string {
@@ -46,11 +47,7 @@ function printListener(listen: Endpoint): string {
 }
 
 function printTunnels(specs: readonly TunnelSpec[], env: ConfigEnvironment): Record<string, unknown> {
-  const byTunnel = new Map<string, TunnelSpec[]>();
-  for (const spec of specs) {
-    const name = spec.redundancy?.tunnel ?? spec.name;
-    byTunnel.set(name, [...(byTunnel.get(name) ?? []), spec]);
-  }
+  const byTunnel = groupBy(specs, ({ redundancy, name }) => redundancy?.tunnel ?? name);
   return Object.fromEntries([...byTunnel].map(([name, members]) => [name, tunnelKeys(members, env)]));
 }
 

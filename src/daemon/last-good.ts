@@ -9,6 +9,7 @@ import { writeDurably } from '../lib/files/write-durably.ts';
 import { pathOwner } from '../lib/files/path-owner.ts';
 import { readRegularFile } from '../lib/files/read-file.ts';
 import { errorText } from '../lib/text.ts';
+import { onlyChanges } from '../lib/only-changes.ts';
 
 /** The last configuration that worked, as it is in the state directory. */
 export interface LastGood {
@@ -56,18 +57,16 @@ export function createLastGoodKeeper(
   env: ConfigEnvironment,
   onTrouble: (message: string | null) => void,
 ): LastGoodKeeper {
-  let troubled = false;
+  const report = onlyChanges(onTrouble);
   const writes = newest<{ readonly config: Config; readonly onFailed: () => void }>(async ({ config, onFailed }) => {
     const path = pathIn(config.stateDirectory);
     const text = `${headOf(config.file)}${printWhole(config, env)}`;
     if (read(path) === text) return;
     try {
       await writeDurably(path, text);
-      if (troubled) onTrouble(null);
-      troubled = false;
+      report(null);
     } catch (error) {
-      if (!troubled) onTrouble(`the last good configuration cannot be kept in ${path}: ${errorText(error)}`);
-      troubled = true;
+      report(`the last good configuration cannot be kept in ${path}: ${errorText(error)}`);
       onFailed();
     }
   });

@@ -3,6 +3,7 @@ import { readJsonFile } from '../lib/files/read-json-file.ts';
 import { durableFile } from '../lib/files/write-durably.ts';
 import { onlyChanges } from '../lib/only-changes.ts';
 import { errorCode, errorText } from '../lib/text.ts';
+import { putNewest } from '../lib/maps.ts';
 
 /** Values by name, the newest last, in a small JSON file. */
 export interface StateMap<Value> {
@@ -55,10 +56,7 @@ export function openStateMap<Value>(
   return {
     values,
     set: (key, value) => {
-      values.delete(key);
-      values.set(key, value);
-      const [oldest] = values.keys();
-      if (values.size > MAX_KEYS && oldest !== undefined) values.delete(oldest);
+      putNewest(values, key, value, MAX_KEYS);
       changed();
     },
     delete: (key) => {

@@ -1,8 +1,9 @@
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { ProxyEntry, ServerSpec, TunnelSpec } from '../model/spec.ts';
+import type { DialSpec } from './dial.ts';
 
 /** The machine that is dialled first. */
-export function firstHop({ jumps, entry, ...spec }: TunnelSpec): Pick<ServerSpec, keyof typeof DIAL_KEYS> {
+export function firstHop({ jumps, entry, ...spec }: TunnelSpec): Pick<ServerSpec, keyof DialSpec | 'connectTimeoutMs'> {
   const first = jumps[0] ?? spec;
   return entry.type === 'http' || entry.type === 'socks5' ? { ...first, host: entry.host, port: entry.port } : first;
 }
@@ -22,14 +23,3 @@ export function behindProxyKey(
 ): string {
   return [user ?? '', passwordFile ?? '', formatEndpoint({ type: 'tcp', host, port })].join(' ');
 }
-
-const DIAL_KEYS = {
-  host: 0,
-  port: 0,
-  addressFamily: 0,
-  bindAddress: 0,
-  bindInterface: 0,
-  tcpKeepAlive: 0,
-  connectTimeoutMs: 0,
-  connectLimit: 0,
-};

@@ -1,4 +1,5 @@
 import type { Lookup } from './resolve-host.ts';
+import { putNewest } from '../lib/maps.ts';
 
 /** Where names led to a moment ago. A look-up asks in a thread, reads files, and may ask the network: a visitor is not to wait for it each time. */
 export interface RecentAddresses {
@@ -21,10 +22,7 @@ export function createRecentAddresses(): RecentAddresses {
     answered: (lookup, name, addresses, now) => {
       const names = byLookup.get(lookup) ?? new Map();
       byLookup.set(lookup, names);
-      names.delete(name);
-      names.set(name, { addresses, until: now + RECENT_MS });
-      const [oldest] = names.keys();
-      if (names.size > MOST_NAMES && oldest !== undefined) names.delete(oldest);
+      putNewest(names, name, { addresses, until: now + RECENT_MS }, MOST_NAMES);
     },
   };
 }

@@ -3,6 +3,7 @@ import { type Directive, keyOptions, matchOptions } from './rules.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import { checkUser } from './names.ts';
 import { UserError } from '../lib/user-error.ts';
+import { groupBy } from '../lib/maps.ts';
 
 /** The setup of a server for one user, independent of its operating system. */
 export interface ServerSetup {
@@ -43,8 +44,7 @@ export function serverSetup(tunnels: readonly [KeyedTunnel, ...KeyedTunnel[]]): 
   const user = checkUser(tunnels[0].spec.user, 'the user');
   const needs = tunnels.flatMap(needsOf);
   // Of two lines with the same key or authority, sshd takes the first: tunnels that share one share a line.
-  const byEntry = new Map<string, readonly Need[]>();
-  for (const need of needs) byEntry.set(need.entry, [...(byEntry.get(need.entry) ?? []), need]);
+  const byEntry = groupBy(needs, ({ entry }) => entry);
   const access = combine(needs.map((need) => need.access));
   const unread = tunnels.flatMap((tunnel) => tunnel.unread ?? []);
   return {

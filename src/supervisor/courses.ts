@@ -3,6 +3,7 @@ import type { Logger } from '../lib/log/log.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { formatServer } from '../model/state.ts';
 import { beginCourse, steer, type Course, type Sight } from './failover.ts';
+import { groupBy } from '../lib/maps.ts';
 
 /** Which servers of tunnels with `failover` are to have them. */
 export interface Courses {
@@ -89,13 +90,8 @@ function lookAt(one: Steered, { clock, log, sight }: CoursesDeps, again: () => v
 }
 
 function failovers(wanted: readonly TunnelSpec[]): ReadonlyMap<string, readonly TunnelSpec[]> {
-  const found = new Map<string, TunnelSpec[]>();
-  for (const spec of wanted) {
-    const { redundancy } = spec;
-    if (redundancy?.mode !== 'failover') continue;
-    found.set(redundancy.tunnel, [...(found.get(redundancy.tunnel) ?? []), spec]);
-  }
-  return found;
+  const chosen = wanted.filter(({ redundancy }) => redundancy?.mode === 'failover');
+  return groupBy(chosen, ({ redundancy }) => redundancy!.tunnel);
 }
 
 function samePolicy(before: readonly TunnelSpec[], after: readonly TunnelSpec[]): boolean {

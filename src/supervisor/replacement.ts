@@ -3,6 +3,7 @@ import type { Endpoint } from '../model/endpoint.ts';
 import { tunnelOf } from '../model/redundancy.ts';
 import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
 import type { TunnelState } from '../model/state.ts';
+import { groupBy } from '../lib/maps.ts';
 
 /** A tunnel that runs. */
 interface Running {
@@ -82,8 +83,7 @@ function loopsOf<T>({ loop, previous }: Position<T>): readonly T[] {
 
 /** The running tunnels, predecessors included, that are just as they are wanted, by name. */
 function stillRunning<T extends Running>(running: Iterable<T>, wanted: readonly TunnelSpec[]): Map<string, T> {
-  const named = new Map<string, T[]>();
-  for (const loop of running) named.set(loop.spec.name, [...(named.get(loop.spec.name) ?? []), loop]);
+  const named = groupBy(running, ({ spec }) => spec.name);
   const found = new Map<string, T>();
   for (const spec of wanted) {
     const same = named.get(spec.name)?.find((loop) => isDeepStrictEqual(loop.spec, spec));

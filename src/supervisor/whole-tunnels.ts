@@ -1,5 +1,6 @@
 import { tunnelOf } from '../model/redundancy.ts';
 import type { RunningTunnel } from './supervisor.ts';
+import { groupBy } from '../lib/maps.ts';
 
 /**
  * The tunnels of the file: of one with several servers the one for the server that has it, with the tunnel's name; where none has it, the
@@ -7,12 +8,7 @@ import type { RunningTunnel } from './supervisor.ts';
  */
 export function wholeTunnels(tunnels: readonly RunningTunnel[]): readonly RunningTunnel[] {
   if (tunnels.every(({ spec }) => spec.redundancy === undefined)) return tunnels;
-  const byName = new Map<string, RunningTunnel[]>();
-  for (const one of tunnels) {
-    const name = tunnelOf(one.spec.name);
-    byName.set(name, [...(byName.get(name) ?? []), one]);
-  }
-  return [...byName].map(([name, members]) => {
+  return [...groupBy(tunnels, ({ spec }) => tunnelOf(spec.name))].map(([name, members]) => {
     const best = members.reduce((first, one) => (rank(one) > rank(first) ? one : first));
     return members.length === 1 ? best : { ...best, spec: { ...best.spec, name }, members };
   });

@@ -1,6 +1,7 @@
 import type { Clock } from '../lib/async/clock.ts';
 import type { Logger } from '../lib/log/log.ts';
 import { hintFor, type TunnelFailure } from '../model/failure.ts';
+import { putNewest } from '../lib/maps.ts';
 
 /**
  * Logs failures so that an outage of a week is a handful of lines: a new one once, a known one once an hour, also where several
@@ -25,8 +26,7 @@ export function createFailureLog(log: Logger, clock: Clock, tunnel: string): Fai
       const now = clock.now();
       const before = known.get(key);
       if (before === undefined) {
-        known.set(key, { at: now, repeated: 0 });
-        forgetOldest(known);
+        putNewest(known, key, { at: now, repeated: 0 }, MAX_KNOWN);
         log.warn(details, `${failure.message}. ${hintFor(tunnel, failure.hint)}`);
         return;
       }
@@ -46,9 +46,4 @@ export function createFailureLog(log: Logger, clock: Clock, tunnel: string): Fai
 const REPEAT_MS = 3_600_000;
 
 /** A server whose messages differ every time must not fill the memory. */
-function forgetOldest(known: Map<string, unknown>): void {
-  const [oldest] = known.keys();
-  if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest);
-}
-
 const MAX_KNOWN = 50;

@@ -3,6 +3,7 @@ import { readText } from '../../lib/files/read-file.ts';
 import { registerSecret } from '../../lib/secrets.ts';
 import type { Config } from '../../model/config.ts';
 import { PROGRAM } from './redact.ts';
+import { secretFiles } from '../../connection/auth/exposed-secrets.ts';
 
 /**
  * Has the secrets masked that a configuration file leads to, as far as this user may read them, wherever they were repeated. `text` is the
@@ -11,7 +12,9 @@ import { PROGRAM } from './redact.ts';
 export async function registerSecretsOf(text: string, config: Config | null): Promise<void> {
   const written = [...text.matchAll(/\b(?:password|passphrase|proxyPassword|token)File:\s*["']?([^\s"',}]+)/g)];
   const paths = written.map(([, path = '']) => path.replace(/^~(?=\/)/, homedir()));
-  for (const path of new Set([...paths, ...(config === null ? [] : secretFiles(config))])) {
+  const named = config === null ? [] : [...secretFiles(config.tunnels, () => []), config.metrics.tokenFile];
+  for (const path of new Set([...paths, ...named])) {
+    if (path === null) continue;
     const secret = await readText(path).catch(() => '');
     const lines = secret.split('\n', MOST_LINES);
     for (const line of lines) if (line.trim() !== '') registerSecret(line.trim());
@@ -22,15 +25,6 @@ export async function registerSecretsOf(text: string, config: Config | null): Pr
 
 /** What has more is no password; its lines must not take the place of those that are. */
 const MOST_LINES = 10;
-
-function secretFiles({ tunnels, metrics }: Config): readonly string[] {
-  const servers = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
-  return [
-    ...servers.flatMap(({ passwordFile, passphraseFile }) => [passwordFile, passphraseFile]),
-    ...tunnels.map(({ entry }) => ('passwordFile' in entry ? entry.passwordFile : null)),
-    metrics.tokenFile,
-  ].filter((path) => path !== null);
-}
 
 /** Arguments of programs, which may be secret, and variables that are set before one, unless they name a server or a user. */
 function registerWords({ tunnels, heartbeat, onChange }: Config): void {

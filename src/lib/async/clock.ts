@@ -57,6 +57,11 @@ export function sleepUntil(
   sources: readonly Subscribe[],
   signal?: AbortSignal,
 ): Promise<void> {
+  return untilCalled([(listener) => clock.timer(ms, listener), ...sources], signal);
+}
+
+/** Waits until one of these calls back. Rejects only with the reason of the signal, where there is one. */
+export function untilCalled(sources: readonly Subscribe[], signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
       reject(signal.reason as Error);
@@ -73,7 +78,7 @@ export function sleepUntil(
     const onAbort = () => end(() => reject(signal?.reason as Error));
     const wake = () => end(resolve);
     signal?.addEventListener('abort', onAbort, { once: true });
-    for (const subscribe of [(listener: () => void) => clock.timer(ms, listener), ...sources]) {
+    for (const subscribe of sources) {
       const forget = subscribe(wake);
       // The source may have fired at once.
       if (over) forget();

@@ -1,3 +1,5 @@
+import { putNewest } from '../../lib/maps.ts';
+
 /** What the process remembers of the addresses of hosts. */
 export interface HostMemory {
   /** The addresses in the order in which they should be tried: the one that answered last first, then the families alternately. */
@@ -13,13 +15,8 @@ export interface HostMemory {
 export function createHostMemory(): HostMemory {
   const hosts = new Map<string, HostRecord>();
   const recordOf = (host: string): HostRecord => hosts.get(host) ?? { addresses: [], winner: null, tookMs: 0 };
-  const remember = (host: string, change: Partial<HostRecord>) => {
-    const next = { ...recordOf(host), ...change };
-    hosts.delete(host);
-    hosts.set(host, next);
-    const [oldest] = hosts.keys();
-    if (hosts.size > MAX_HOSTS && oldest !== undefined) hosts.delete(oldest);
-  };
+  const remember = (host: string, change: Partial<HostRecord>) =>
+    putNewest(hosts, host, { ...recordOf(host), ...change }, MAX_HOSTS);
   return {
     ordered: (host, addresses) => {
       remember(host, { addresses });

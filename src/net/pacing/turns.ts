@@ -9,7 +9,7 @@ import {
   applyEvent,
   START,
 } from './pace.ts';
-import type { Clock } from '../../lib/async/clock.ts';
+import { type Clock, type Subscribe, untilCalled } from '../../lib/async/clock.ts';
 import { createEmitter } from '../../lib/async/emitter.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { createHostMemory, type HostMemory } from './host-memory.ts';
@@ -134,20 +134,11 @@ class ProcessTurns implements Turns {
 
   untilAnswered(path: NetworkPath, signal: AbortSignal): Promise<void> {
     const { listeners } = this.#serverOn(path);
-    return new Promise((resolve, reject) => {
-      const listener = () => {
-        listeners.delete(listener);
-        signal.removeEventListener('abort', onAbort);
-        resolve();
-      };
-      const onAbort = () => {
-        listeners.delete(listener);
-        reject(signal.reason as Error);
-      };
-      if (signal.aborted) return onAbort();
-      signal.addEventListener('abort', onAbort, { once: true });
+    const answered: Subscribe = (listener) => {
       listeners.add(listener);
-    });
+      return () => listeners.delete(listener);
+    };
+    return untilCalled([answered], signal);
   }
 
   onSooner(listener: () => void): () => void {
