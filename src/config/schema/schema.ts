@@ -1,8 +1,7 @@
 import * as z from 'zod/mini';
-import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
+import { type Endpoint, formatEndpoint, isForThisDevice } from '../../model/endpoint.ts';
 import { OPTIONS } from '../../model/options.ts';
 import type { ValueContext } from '../values/path.ts';
-import { isForThisDevice } from '../../model/endpoint.ts';
 import { BadValue, transformed, value } from '../values/value.ts';
 import { FILE_OPTIONS, SECTIONS } from './file-options.ts';
 import { FORWARD_KEYS } from './keys.ts';

@@ -1,5 +1,5 @@
 import type { Traffic } from '../../net/transport.ts';
-import type { Liveness } from './liveness.ts';
+import { type Liveness, askNow, assess, pathSeen, startLiveness, type LivenessVerdict } from './liveness.ts';
 import { createEmitter, type Emitter } from '../../lib/async/emitter.ts';
 import { withScope } from '../../lib/async/scope.ts';
 import { childController } from '../../lib/async/abort.ts';
