@@ -168,7 +168,7 @@ export async function lookAtPorts(
   ]);
 }
 
-/** A port takes at most 20 seconds, most of them none: this is for many that hang. */
+/** A visit to a port takes at most 20 seconds, and most take none: this is for many that hang. */
 const LOOK_MS = 60_000;
 
 /** Channels of one connection: enough to hide the round trips, and few enough for the memory of a small server. */
@@ -213,6 +213,8 @@ function problemsOf(
       : [`${forbidden} ports were not tried: the server lets this login connect to none (AllowTcpForwarding)`]),
     ...(late === 0
       ? []
-      : [`${late} ports were not judged: the server did not connect to them in time; look at them again`]),
+      : [
+          `${late} ports were not judged: the server did not connect to them in time, or the sshd there took no more connections (MaxStartups); look at them again`,
+        ]),
   ];
 }

@@ -22,16 +22,35 @@ export interface PortSight {
 
 /**
  * Connects to the port as a visitor does, through the server, and compares the host key with the recorded one. `forbidden` where the server
- * lets this login connect to no port, `late` where it answers neither yes nor no: then nothing is known of the device. `own` may serve for
- * any number of ports.
+ * lets this login connect to no port, `late` where it answers neither yes nor no, or the device's sshd takes no more connections: then nothing
+ * is known of the device. `own` may serve for any number of ports.
  */
 export async function lookAtPort(
-  { open }: Pick<SshConnection, 'open'>,
+  connection: Pick<SshConnection, 'open'>,
   device: FleetDevice,
   own: X25519,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<PortSight | 'forbidden' | 'late'> {
+  for (let visits = 1; ; visits += 1) {
+    const sight = await lookOnce(connection, device, own, clock, signal);
+    if (sight !== 'turned away') return sight;
+    if (visits === VISITS) return 'late';
+    await sleep(clock, TURNED_AWAY_MS, signal);
+  }
+}
+
+/** Several ports may lead to one sshd, which takes ten connections at once. */
+const VISITS = 4;
+const TURNED_AWAY_MS = 500;
+
+async function lookOnce(
+  { open }: Pick<SshConnection, 'open'>,
+  device: FleetDevice,
+  own: X25519,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<PortSight | 'forbidden' | 'late' | 'turned away'> {
   const half = { own, hostKeyAlgorithms: PLAIN_HOST_KEY_ALGORITHMS };
   const first = await visitPort(open, device, clock, signal, (channel) =>
     proveHostKey(channel, half, PATIENCE_MS, clock, signal),
@@ -39,6 +58,7 @@ export async function lookAtPort(
   if (!('greeting' in first)) return first.unseen;
   const { greeting, hostKey, isLate } = first;
   if (hostKey !== null) return judge(greeting, { hostKey, error: '' }, device.hostKey);
+  if (TURNED_AWAY.test(greeting?.toString('latin1') ?? '')) return 'turned away';
   if (greeting?.subarray(0, SSH.length).equals(SSH) !== true) return judge(greeting, null, device.hostKey);
   if (isLate) return judge(greeting, { hostKey, error: `no host key within ${PATIENCE_MS / 1000} s` }, device.hostKey);
   // What has no curve25519-sha256 is visited again, with all that ssh2 has.
@@ -47,6 +67,9 @@ export async function lookAtPort(
 }
 
 const SSH = Buffer.from('SSH-');
+
+/** What OpenSSH's sshd.c says in the place of its identification: MaxStartups, and PerSourcePenalties (sshd_config(5)). */
+const TURNED_AWAY = /^(?:Exceeded MaxStartups|Not allowed at this time)\r?\n/;
 
 interface Unseen {
   readonly unseen: PortSight | 'forbidden' | 'late';

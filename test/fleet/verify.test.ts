@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
+import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import type { Channel } from '../../src/connection/ssh/connection.ts';
 import { createX25519 } from '../../src/connection/ssh2/kex/x25519.ts';
@@ -7,6 +8,7 @@ import { fingerprint } from '../../src/connection/known-hosts/key-blob.ts';
 import { judge, lookAtPort } from '../../src/fleet/verify.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { NEVER } from '../../src/lib/async/never.ts';
+import { fakeClock } from '../support/clock.ts';
 import { startSshd } from '../support/sshd.ts';
 
 const KEY = Buffer.from('a host key');
@@ -55,5 +57,29 @@ test('verifies a server of any key exchange, and says why where there is none in
     if (exchange.endsWith('sha1'))
       assert.match(JSON.stringify(sight), /no SSH server answers that has a host key.*diffie-hellman-group14-sha1/);
     else assert.deepEqual(sight, { verified: 'yes', seenHostKey: hostKey, trouble: null });
+  }
+});
+
+test('judges no port by an sshd that takes no more connections, and visits it again', async () => {
+  for (const [line, until] of [
+    ['Exceeded MaxStartups\r\n', 2],
+    ['Not allowed at this time\r\n', 9],
+  ] as const) {
+    const clock = fakeClock();
+    let visits = 0;
+    const open = () => {
+      visits += 1;
+      const said = visits > until ? 'HTTP/1.1 400\r\n' : line;
+      const stream = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
+      stream.push(said);
+      return Promise.resolve(Object.assign(stream, { close: () => {} }) as unknown as Channel);
+    };
+    const nothing = { host: null, verified: 'unknown', visitors: 0, key: '', troubles: [] } as const;
+    const device = { device: 'pi', user: 'pi', port: 1, state: 'up', ...nothing } as const;
+    const look = lookAtPort({ open }, device, createX25519(), clock, NEVER);
+    await clock.advance(10_000);
+    assert.deepEqual(await look, until === 2 ? { verified: 'unknown', trouble: null } : 'late');
+    assert.equal(visits, until === 2 ? 3 : 4);
+    assert.equal(clock.pending(), 0);
   }
 });
