@@ -87,6 +87,12 @@ export const REPLACEMENTS = [
     put: "const bcrypt_pbkdf = (...all) => require('bcrypt-pbkdf').pbkdf(...all);",
   },
   {
+    file: 'lib/Channel.js',
+    for: 'each channel is ended a second time when it is destroyed, and Node makes an error with its stack for that, which nobody gets',
+    find: '  destroy() {\n    this.end();',
+    put: '  destroy() {\n    if (!this.writableEnded) this.end();',
+  },
+  {
     file: 'lib/protocol/crypto.js',
     for: 'packets above 35,000 bytes, such as a long banner: OpenSSH sends and accepts 256 KiB (RFC 4253 section 6.1, packet.c)',
     find: 'const MAX_PACKET_SIZE = 35000;',

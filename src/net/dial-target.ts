@@ -31,7 +31,8 @@ export async function dialTarget(
 ): Promise<Socket> {
   try {
     // A server may open a thousand channels at once.
-    await fewPerTick();
+    const turn = fewPerTick();
+    if (turn !== null) await turn;
     return guardListeners(await open(target, spec, clock, signal, lookup));
   } catch (error) {
     signal.throwIfAborted();

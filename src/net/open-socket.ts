@@ -1,4 +1,4 @@
-import { connect, type NetConnectOpts, type Socket } from 'node:net';
+import { connect, isIP, type NetConnectOpts, type Socket } from 'node:net';
 import { timerAfterIo, type Clock } from '../lib/async/clock.ts';
 import { readIntoLent } from './lent-memory.ts';
 
@@ -23,7 +23,7 @@ export function openSocket(
       return;
     }
     const reader = reads === undefined ? null : readIntoLent(reads);
-    const socket = connect(reader === null ? options : { ...options, onread: reader.onread });
+    const socket = connect({ ...atOnce(options), ...(reader === null ? {} : { onread: reader.onread }) });
     reader?.attach(socket);
     const onAbort = () => giveUp(signal.reason as Error);
     const late = () => giveUp(new TimeoutError(`did not answer within ${Math.round(timeoutMs / 1000)} s`));
@@ -47,4 +47,21 @@ export function openSocket(
       resolve(socket);
     });
   });
+}
+
+/**
+ * Node.js connects to an IP address only at the end of the tick, behind all that this has still to do; to a name whose look-up answers at
+ * once, it connects at once.
+ */
+function atOnce(options: NetConnectOpts): NetConnectOpts {
+  if (!('port' in options) || options.host === undefined) return options;
+  const { host } = options;
+  const family = isIP(host);
+  if (family === 0) return options;
+  return {
+    ...options,
+    host: 'an-address',
+    autoSelectFamily: false,
+    lookup: (_name, _hints, answer) => answer(null, host, family),
+  };
 }

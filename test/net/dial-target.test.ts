@@ -44,6 +44,16 @@ test('names what refuses when the remembered address and the one that is found r
   await assert.rejects(world.dialled('127.0.0.3'), { message: `target.example:${port}: ECONNREFUSED` });
 });
 
+test('begins to connect to an address before its caller goes on', async (t) => {
+  const { port } = await listener(t, '127.0.0.1');
+  const spec = { connectTimeoutMs: 60_000, addressFamily: 'any' } as const;
+  const connecting = () => process.getActiveResourcesInfo().filter((name) => name === 'ConnectWrap').length;
+  const before = connecting();
+  const dialled = dialTarget({ type: 'tcp', host: '127.0.0.1', port }, spec, systemClock, new AbortController().signal);
+  assert.equal(connecting(), before + 1);
+  (await dialled).destroy();
+});
+
 async function listener(t: TestContext, host: string, port?: number): Promise<{ port: number; server: Server }> {
   const server = createServer((socket) => socket.destroy());
   t.after(() => server.close());

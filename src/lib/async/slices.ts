@@ -38,11 +38,11 @@ export function ownTick(): Promise<void> {
   return inSlices(nothing());
 }
 
-/** The same, but at once for the first few callers in a tick of the event loop: what is rare does not wait. */
-export async function fewPerTick(): Promise<void> {
+/** The same, but null for the first few callers in a tick of the event loop: what is rare goes on at once. */
+export function fewPerTick(): Promise<void> | null {
   if (begunInTick === 0) setImmediate(() => (begunInTick = 0));
   begunInTick += 1;
-  if (begunInTick > FEW) await ownTick();
+  return begunInTick > FEW ? ownTick() : null;
 }
 
 const FEW = 16;

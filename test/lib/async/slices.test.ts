@@ -40,7 +40,12 @@ test('lets the first few of a tick begin at once, and the others one after the o
     ticks += 1;
     next = setImmediate(tick);
   });
-  const at = await Promise.all(Array.from({ length: 100 }, () => fewPerTick().then(() => ticks)));
+  const at = await Promise.all(
+    Array.from({ length: 100 }, async () => {
+      await fewPerTick();
+      return ticks;
+    }),
+  );
   clearImmediate(next);
   const inTick = (tick: number) => at.filter((one) => one === tick).length;
   assert.equal(inTick(0), 16);
