@@ -23,6 +23,7 @@ export function addSetupCommands(program: Command, definitions: Definitions): vo
 }
 
 const JUMP = "allow the tunnel's key to reach the device's port through the server even with `verify: off`";
+const SPARE = 'make a spare host key on the server, for the day on which its host key is replaced';
 const NO_WAIT = 'exit without waiting until the script for the server has run there';
 
 function addInit(program: Command, { run }: Definitions): void {
@@ -51,9 +52,21 @@ function addInit(program: Command, { run }: Definitions): void {
       new Option(
         '--from <what>',
         'take over what keeps ssh tunnels up today: autossh for all that is found here, or the name of a unit or a file',
-      ).conflicts(['R', 'name', 'hostKeyFingerprint', 'via', 'jump', 'wait', 'i', 'certificate', 'set']),
+      ).conflicts([
+        'R',
+        'name',
+        'hostKeyFingerprint',
+        'via',
+        'jump',
+        'spareHostKey',
+        'wait',
+        'i',
+        'certificate',
+        'set',
+      ]),
     )
     .option('--jump', JUMP)
+    .option('--spare-host-key', SPARE)
     .option('--no-wait', 'exit without waiting until the server is ready')
     .option(
       '--yes',
@@ -181,6 +194,7 @@ function addServerSetup(program: Command, { run }: Definitions): void {
       'print one script for many devices, whose configurations and public keys are in this directory',
     )
     .option('--jump', JUMP)
+    .option('--spare-host-key', SPARE)
     .option('--undo', 'print the script that removes all of it')
     .addOption(
       new Option('--for <system>', 'print it for this system of the server')

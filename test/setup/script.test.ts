@@ -120,7 +120,11 @@ test('prints a comment as it is, whatever it holds, when sh runs the script', ()
 test('makes scripts that have no error when sh reads them', () => {
   const setup = serverSetup([tunnel('a', [remote(tcp('', 8080))])]);
   for (const system of [LINUX, MACOS]) {
-    for (const script of [setUpScript(setup, system, 'relay'), undoScript('limited', ['a'], system, 'relay')])
+    for (const script of [
+      setUpScript(setup, system, 'relay'),
+      setUpScript(setup, system, 'relay', true),
+      undoScript('limited', ['a'], system, 'relay'),
+    ])
       execFileSync('sh', ['-n'], { input: script });
   }
 });

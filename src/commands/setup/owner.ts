@@ -16,6 +16,7 @@ import { forwardPort, portNumber, withPort } from '../../setup/via/forward-port.
 import { LOOK, lookScript, readLook, type ServerLook } from '../../setup/via/look.ts';
 import { nextFreePort, promisedTo } from '../../setup/via/ports.ts';
 import { errorsOf, rootShell } from '../../connection/route/root-shell.ts';
+import { readSpare } from '../../setup/spare-host-key.ts';
 import { summaryOf } from '../../setup/via/summary.ts';
 import { setUpScript } from '../../setup/script/set-up.ts';
 import { LINUX, MACOS } from '../../setup/script/system.ts';
@@ -30,11 +31,24 @@ export interface Owner {
   /** `me@server:22`. */
   readonly login: string;
   /**
-   * Sets the server up for this tunnel, after a summary and a yes; resolves with whether that changed anything there. Rejects with a
-   * UserError where it is refused or fails.
+   * Sets the server up for this tunnel, after a summary and a yes; `spare` has it make a spare host key. Rejects with a UserError where it
+   * is refused or fails.
    */
-  setUp(spec: TunnelSpec, all: readonly TunnelSpec[], jump: boolean, questions: Questions): Promise<boolean>;
+  setUp(
+    spec: TunnelSpec,
+    all: readonly TunnelSpec[],
+    jump: boolean,
+    questions: Questions,
+    spare?: boolean,
+  ): Promise<SetUpResult>;
   close(): Promise<void>;
+}
+
+interface SetUpResult {
+  /** Whether anything was changed there. */
+  readonly changed: boolean;
+  /** The spare host key, where one was asked for. */
+  readonly spare: Buffer | null;
 }
 
 /**
@@ -50,7 +64,7 @@ export async function openOwner(admin: TunnelSpec, user: string, questions: Ques
     return {
       look,
       login: name,
-      setUp: (spec, all, jump, asked) => setUp({ login, look, name }, spec, all, jump, asked),
+      setUp: (spec, all, jump, asked, spare = false) => setUp({ login, look, name, spare }, spec, all, jump, asked),
       close: () => login.close(),
     };
   } catch (error) {
@@ -225,18 +239,19 @@ interface Reached {
   readonly login: OpenLogin;
   readonly look: ServerLook;
   readonly name: string;
+  readonly spare: boolean;
 }
 
 async function setUp(
-  { login, look, name }: Reached,
+  { login, look, name, spare }: Reached,
   spec: TunnelSpec,
   all: readonly TunnelSpec[],
   jump: boolean,
   questions: Questions,
-): Promise<boolean> {
+): Promise<SetUpResult> {
   const setup = await setupFor(spec, all, jump);
-  const script = setUpScript(setup, look.system === 'macos' ? MACOS : LINUX, formatServer(spec));
-  report(['this will change', ...summaryOf(setup, look, name)].join('\n'));
+  const script = setUpScript(setup, look.system === 'macos' ? MACOS : LINUX, formatServer(spec), spare);
+  report(['this will change', ...summaryOf(setup, look, name, spare)].join('\n'));
   await confirmScript(script, questions);
   const shell = rootShell(look.root, script, name, questions.person);
   const limits = { limit: LOOK_BYTES, ms: SETUP_MS, clock: systemClock };
@@ -253,7 +268,7 @@ async function setUp(
   if (code === 0) {
     const said = stdout.toString('utf8').split('\n');
     for (const line of said.filter((text) => text !== '' && !text.startsWith(' '))) report(`server: ${line}`);
-    return !said.includes(NOTHING_CHANGED);
+    return { changed: !said.includes(NOTHING_CHANGED), spare: spare ? readSpare(said) : null };
   }
   if (!shell.hasBegun())
     throw new UserError(

@@ -21,6 +21,8 @@ import { configuredTunnel } from '../find/configured-tunnel.ts';
 export interface ServerSetupOptions {
   readonly jump: boolean;
   readonly undo: boolean;
+  /** Whether the script makes a spare host key. */
+  readonly spareHostKey?: boolean;
   /** A directory with the configurations of many devices. */
   readonly from: string | null;
   readonly for: 'debian' | 'nixos' | 'macos';
@@ -32,6 +34,8 @@ export async function printServerSetup(
   name: string | null,
   options: ServerSetupOptions,
 ): Promise<void> {
+  if (options.spareHostKey === true && (options.undo || options.from !== null || options.for === 'nixos'))
+    throw new UserError('--spare-host-key is for the script of one tunnel, for Debian or macOS', EXIT.usage);
   if (options.from !== null) {
     process.stdout.write(await textForMany(options.from, name, options));
     return;
@@ -61,7 +65,7 @@ async function textForMany(
 export async function serverSetupText(
   tunnel: TunnelSpec,
   all: readonly TunnelSpec[],
-  { jump, undo, for: system }: Omit<ServerSetupOptions, 'from'>,
+  { jump, undo, spareHostKey = false, for: system }: Omit<ServerSetupOptions, 'from'>,
 ): Promise<string> {
   const server = formatEndpoint({ type: 'tcp', host: tunnel.host, port: tunnel.port });
   const others = all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
@@ -73,7 +77,7 @@ export async function serverSetupText(
   const setup = await setupFor(tunnel, all, jump);
   return system === 'nixos'
     ? nixosModule(setup, server)
-    : setUpScript(setup, system === 'macos' ? MACOS : LINUX, server);
+    : setUpScript(setup, system === 'macos' ? MACOS : LINUX, server, spareHostKey);
 }
 
 /** What the server is set up for: all tunnels with this one's user. Throws a UserError where it cannot be. */

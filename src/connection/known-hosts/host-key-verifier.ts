@@ -254,6 +254,7 @@ class KnownHostsVerifier implements HostKeyVerifier {
     // A list without the key that the server has just shown is ignored: it would remove that one.
     if (this.#shown === null || keys.length > MAX_ANNOUNCED_KEYS || !includes(keys, this.#shown)) return;
     await this.#forget(keys);
+    await this.#adoptSpares(keys);
     const fresh = this.#freshOf(keys);
     // With nothing new to learn, the port needs no line of its own either.
     if (fresh.every((key) => checkHostKey(this.#entries, query, key).type === 'known')) return;
@@ -291,10 +292,30 @@ class KnownHostsVerifier implements HostKeyVerifier {
     }
   }
 
+  /** A spare that the server uses by now is one of its keys: it will be forgotten like the others. */
+  async #adoptSpares(current: readonly Buffer[]): Promise<void> {
+    const { spec, log, query } = this.#known;
+    const isUsed = ({ spare, hosts, key }: KnownHostsEntry) =>
+      spare === true && isAboutOnly(hosts, query.name) && includes(current, key);
+    for (const file of new Set(this.#entries.filter(isUsed).map((entry) => entry.file))) {
+      if (!spec.userKnownHostsFiles.includes(file)) continue;
+      const keys = this.#entries.filter((entry) => entry.file === file && isUsed(entry)).map(({ key }) => key);
+      const add = linesFor(keys, query) ?? [];
+      await rewriteKnownHosts(file, { add, remove: isUsed }).then(
+        () => log.info(`${query.name} uses its spare host key now; ${file} has it as any other`),
+        (error: unknown) => log.warn(`${file} still calls a key of ${query.name} a spare: ${errorText(error)}`),
+      );
+    }
+  }
+
   async #forget(current: readonly Buffer[]): Promise<void> {
     const { spec, log, query } = this.#known;
-    const isRetired = ({ marker, hosts, key, keyType }: KnownHostsEntry) =>
-      marker === 'none' && isAboutOnly(hosts, query.name) && LISTED_TYPES.test(keyType) && !includes(current, key);
+    const isRetired = ({ marker, hosts, key, keyType, spare }: KnownHostsEntry) =>
+      marker === 'none' &&
+      spare !== true &&
+      isAboutOnly(hosts, query.name) &&
+      LISTED_TYPES.test(keyType) &&
+      !includes(current, key);
     const retired = this.#entries.filter((entry) => isRetired(entry) && spec.userKnownHostsFiles.includes(entry.file));
     for (const file of new Set(retired.map((entry) => entry.file))) {
       const gone = retired.filter((entry) => entry.file === file);

@@ -14,7 +14,12 @@ export interface KnownHostsEntry {
   readonly keyType: string;
   /** The public key blob, as a server sends it. */
   readonly key: Buffer;
+  /** Whether the server is known to keep it for later: it does not announce it yet. */
+  readonly spare?: boolean;
 }
+
+/** The comment of such a line. */
+export const SPARE_COMMENT = 'spare-host-key';
 
 /** A line that was skipped, or, with line 0, a whole file that could not be read. */
 export interface KnownHostsProblem {
@@ -114,7 +119,11 @@ function parseLine(content: string): ParsedLine | string {
   if (actualType !== (RSA_SIGNATURES.has(keyType) ? 'ssh-rsa' : keyType)) {
     return `the line says ${printable(keyType, 64)} but its key is of type ${actualType}`;
   }
-  return { marker, hosts: matcher, keyType: actualType, key: markedKey(marker, key) };
+  return { marker, hosts: matcher, keyType: actualType, key: markedKey(marker, key), ...ofSpare(marker, fields[3]) };
+}
+
+function ofSpare(marker: KnownHostsEntry['marker'], comment: string | undefined): Pick<KnownHostsEntry, 'spare'> {
+  return marker === 'none' && comment === SPARE_COMMENT ? { spare: true } : {};
 }
 
 /** As in ssh, a certificate stands for the key in it where it is revoked. */
@@ -123,7 +132,7 @@ function markedKey(marker: KnownHostsEntry['marker'], key: Buffer): Buffer {
 }
 
 const BLANKS = /[ \t]+/;
-/** Marker, hosts, key type, key; the comment is not used. */
+/** Marker, hosts, key type, key; of a comment the first word. */
 const MAX_FIELDS = 4;
 /** Signature algorithms of RSA keys (RFC 8332): no key types, but OpenSSH takes them for `ssh-rsa` here. */
 const RSA_SIGNATURES = new Set(['rsa-sha2-256', 'rsa-sha2-512']);

@@ -4,10 +4,11 @@ import { BASICS, FILES } from './files.ts';
 import { namesOf, PATHS, variables } from './head.ts';
 import { RESERVED_PORTS } from './reserved-ports.ts';
 import { comment, printer } from './quote.ts';
+import { MAKE_SPARE, SPARE } from './spare-host-key.ts';
 import type { System } from './system.ts';
 
 /** The script that sets a server up. It may be run again; undoScript() makes the one that undoes it. */
-export function setUpScript(setup: ServerSetup, system: System, server: string): string {
+export function setUpScript(setup: ServerSetup, system: System, server: string, spare = false): string {
   const { user, tunnels, notes, keyLines } = setup;
   const isCertified = keyLines.some((line) => line.startsWith('cert-authority,'));
   const what = isCertified
@@ -21,6 +22,9 @@ export function setUpScript(setup: ServerSetup, system: System, server: string):
       `Sets the server ${server} up for ${namesOf(tunnels)} of tunneld. Read it, then run it there as root.`,
       '',
       `The user ${user} logs in with ${what} below, and may do only what is listed. Where a step fails, all changes are reverted.`,
+      ...(spare
+        ? ['A spare host key is made, which sshd does not use; devices learn it for the day on which it is used.']
+        : []),
       'A second run changes nothing. A key of the tunnel that is no longer below is removed.',
       `\`tunneld server-setup ${tunnels[0]} --undo\` prints the script that undoes it.`,
       ...notes.flatMap((note) => ['', `Note: ${note}`]),
@@ -33,7 +37,7 @@ export function setUpScript(setup: ServerSetup, system: System, server: string):
     '',
     textsOf(setup),
     '',
-    setUpSteps(system),
+    setUpSteps(system, spare),
     '',
   ].join('\n');
 }
@@ -59,8 +63,9 @@ export function textsOf(setup: ServerSetup): string {
 }
 
 /** The work itself, below variables() and textsOf(). */
-export function setUpSteps(system: System): string {
-  return [ROLL_BACK, BASICS, FILES, RESERVED_PORTS, system.user, system.reload, STEPS].join('\n\n');
+export function setUpSteps(system: System, spare = false): string {
+  const parts = [ROLL_BACK, BASICS, FILES, RESERVED_PORTS, system.user, system.reload];
+  return [...parts, ...(spare ? [SPARE, MAKE_SPARE] : []), steps(spare)].join('\n\n');
 }
 
 const ROLL_BACK = String.raw`
@@ -97,6 +102,14 @@ started=no
 reloaded=no
 whole=yes
 `.trim();
+
+/** The last parts of the work, with those for a spare host key. */
+function steps(spare: boolean): string {
+  return STEPS.replace('#make_spare#\n', spare ? 'make_spare\n' : '').replace(
+    '#tell_spare#\n',
+    spare ? 'tell_spare\n' : '',
+  );
+}
 
 const STEPS = String.raw`
 # with_block FILE: prints it with our lines before its first Match (or before our lines for another user, which begin with a comment),
@@ -212,6 +225,7 @@ if [ "$changed" = yes ]; then
   reloaded=yes
   reload_sshd || die 'sshd could not be reloaded'
 fi
+#make_spare#
 rm -f "$state/unfinished"
 finished=yes
 # tell REASON FILE: the keys of these lines.
@@ -226,5 +240,6 @@ if [ -s "$work/others" ]; then
 fi
 say "$user is set up; sshd -T confirms:"
 sed 's/^/  /' "$work/wanted"
+#tell_spare#
 if [ "$changed" = no ]; then say 'nothing was changed'; fi
 `.trim();

@@ -1,6 +1,7 @@
 import { BASICS, FILES } from './files.ts';
 import { namesOf, PATHS, variables } from './head.ts';
 import { comment } from './quote.ts';
+import { DROP_SPARE, SPARE } from './spare-host-key.ts';
 import type { System } from './system.ts';
 
 /** The script that removes what setUpScript() made, and nothing else. */
@@ -24,7 +25,7 @@ export function undoScript(user: string, tunnels: readonly string[], system: Sys
 
 /** The work itself, below variables(). */
 export function undoSteps(system: System): string {
-  return [ROLL_BACK, BASICS, FILES, system.user, system.reload, STEPS].join('\n\n');
+  return [ROLL_BACK, BASICS, FILES, system.user, system.reload, SPARE, DROP_SPARE, STEPS].join('\n\n');
 }
 
 const ROLL_BACK = String.raw`
@@ -67,5 +68,6 @@ restore_password
 unmake_user || die "the user $user could not be removed: end its processes (see above), and run this again"
 rm -rf "$state"
 remove_folders
+drop_spare
 say "undone: the setup for $user was removed from this server"
 `.trim();

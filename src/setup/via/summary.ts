@@ -2,7 +2,12 @@ import { KEYS_FOLDER, type ServerSetup } from '../../server-rules/server-setup.t
 import type { ServerLook } from './look.ts';
 
 /** What the script will change on the server, in about ten lines. `login` is whose login runs it. */
-export function summaryOf(setup: ServerSetup, { root, user, system }: ServerLook, login: string): readonly string[] {
+export function summaryOf(
+  setup: ServerSetup,
+  { root, user, system }: ServerLook,
+  login: string,
+  spare = false,
+): readonly string[] {
   const { user: name, options, tunnels, notes } = setup;
   const value = (option: string) => options.find(([key]) => key === option)?.[1] ?? '';
   const opens = value('PermitOpen');
@@ -17,6 +22,9 @@ export function summaryOf(setup: ServerSetup, { root, user, system }: ServerLook
     '    and run no command, no shell, no other forward',
     `  sshd: a block of ${options.length} settings for this user alone (/etc/ssh/sshd_config.d/00-tunneld-${name}.conf, or sshd_config itself)`,
     `  sshd -t and sshd -T check it, then ${system === 'macos' ? 'the next connection reads it' : 'sshd reloads; open connections stay'}`,
+    ...(spare
+      ? ['  /etc/ssh/ssh_host_ed25519_spare_key: is made where it is missing, for root alone; sshd does not use it']
+      : []),
     '  where a step fails, all changes are reverted',
     `  to undo it later: tunneld server-setup ${tunnels[0]} --undo`,
     ...notes.map((note) => `  note: ${note}`),

@@ -98,6 +98,23 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
     assert.equal(readFileSync(file, 'utf8'), linesOf(name, known, testKey('ssh-ed25519', '2')));
   });
 
+  test('keeps a spare key that the server does not announce, until it has done so', async (t) => {
+    const spare = testKey('ssh-ed25519', 'spare');
+    const { spec, judge, file, known, name } = await judgeOf(t, `NAME ${keyText(spare)} spare-host-key\n`);
+    const tagged = linesOf(name, spare).replace('\n', ' spare-host-key\n');
+    await judge.learn([known]);
+    assert.equal(readFileSync(file, 'utf8'), linesOf(name, known) + tagged);
+    // The administrator changes to it: it is a key like the others from now on, and the old one is gone.
+    const after = await prepareHostKeyVerifier(spec, SILENT);
+    assert.equal(after.verify(spare), null);
+    await after.learn([spare]);
+    assert.equal(readFileSync(file, 'utf8'), linesOf(name, spare));
+    const later = await prepareHostKeyVerifier(spec, SILENT);
+    assert.equal(later.verify(spare), null);
+    await later.learn([spare, known]);
+    assert.equal(readFileSync(file, 'utf8'), linesOf(name, spare, known));
+  });
+
   test('forgets a key when the server has retired it, and no line that is about others too', async (t) => {
     const old = testKey('ssh-ed25519', 'old');
     const others = [

@@ -8,7 +8,9 @@ import { startServerWorld, type ServerWorld } from '../../support/server-world.t
 import { descendantsOf, signalAll } from '../../support/processes.ts';
 import { CLI } from '../../support/tunneld.ts';
 import { until } from '../../support/until.ts';
-import { untilListening } from '../server-setup/fixture.ts';
+import { reload, untilListening } from '../server-setup/fixture.ts';
+
+const SPARE = '/etc/ssh/ssh_host_ed25519_spare_key';
 
 const KEYS = '/etc/ssh/authorized_keys.d';
 
@@ -27,11 +29,14 @@ test("changes a tunnel's key over the owner's login, and makes a copied card a d
     'relay',
     '--host-key-fingerprint',
     given,
+    '--spare-host-key',
     '--no-wait',
     ...via,
     ...config,
   );
   assert.equal(made.code, 0, made.stderr);
+  assert.match(made.stderr, /ssh_host_ed25519_spare_key: is made where it is missing, for root alone/);
+  assert.match(made.stderr, /the spare host key of server is known in /);
   const daemon = world.spawn([...command(world), 'run', ...config], { stdio: 'ignore' });
   t.after(() => daemon.kill('SIGKILL'));
   await until(isUp, { what: () => world.sshdLog() });
@@ -94,6 +99,21 @@ test("changes a tunnel's key over the owner's login, and makes a copied card a d
   );
   assert.deepEqual(linesOf(world, 'limited'), [line]);
   assert.ok(isUp() && existsSync(join(dir, next)));
+
+  // The server's host key is replaced by the spare one, which the device knows, and no login has made it forget.
+  const spare = world.read(`${SPARE}.pub`)!.split(' ')[1]!;
+  const knownHosts = () => readFileSync(join(dir, 'known_hosts'), 'utf8').trimEnd().split('\n');
+  assert.deepEqual(
+    knownHosts().map((one) => one.endsWith(`${spare} spare-host-key`)),
+    [false, true],
+  );
+  world.run(['sh', '-c', `echo 'HostKey ${SPARE}' >/etc/ssh/sshd_config.d/50-spare.conf`]);
+  await reload(world);
+  world.run(['pkill', '-KILL', '-u', 'limited']);
+  await until(() => knownHosts().length === 1 && knownHosts()[0]!.endsWith(` ${spare}`), {
+    what: () => `the spare key as the only one: ${knownHosts().join()}`,
+  });
+  await until(isUp, { what: 'the tunnel with the other host key' });
 });
 
 interface Place {

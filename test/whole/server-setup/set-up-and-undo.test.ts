@@ -43,17 +43,25 @@ test('lets the key listen on the port of the tunnel, and do nothing else', async
   assert.match(world.read('/etc/passwd')!, new RegExp(`^${USER}:.*:/usr/sbin/nologin$`, 'm'));
 });
 
+const SPARE = '/etc/ssh/ssh_host_ed25519_spare_key';
+
 test('changes nothing when it is run twice, and leaves the server as it was to the byte when it is undone', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t);
   await untilListening(world);
   const before = world.snapshot();
   assert.ok(Object.keys(before).includes('/etc/shadow'));
-  await setUp(world);
+  const spare = ['--spare-host-key'];
+  const made = await setUp(world, spare);
   const after = world.snapshot();
   assert.notDeepEqual(after, before);
-  assert.match((await setUp(world)).stdout, /nothing was changed/);
+  assert.match((await setUp(world, spare)).stdout, /nothing was changed/);
   assert.deepEqual(world.snapshot(), after);
+
+  const [, key = ''] = /^spare host key: (ssh-ed25519 \S+)$/m.exec(made.stdout) ?? [];
+  assert.ok(world.read(`${SPARE}.pub`)!.startsWith(`${key} `));
+  assert.equal(world.run(['stat', '-c', '%U %a', SPARE]).stdout, 'root 600\n');
+  assert.doesNotMatch(world.run(['sshd', '-T']).stdout, /spare/);
 
   const [options] = world.read(`/etc/ssh/authorized_keys.d/${USER}`)!.split(' ', 1);
   assert.equal(
@@ -72,6 +80,12 @@ test('changes nothing when it is run twice, and leaves the server as it was to t
   assert.match((await undo(world)).stdout, /nothing to undo/);
   assert.deepEqual(world.snapshot(), before);
   assert.match(world.ssh(`${USER}@server`).stderr, /Permission denied/);
+
+  // A spare key that is in use is none any more.
+  await setUp(world, spare);
+  world.run(['sh', '-c', `echo 'HostKey ${SPARE}' >/etc/ssh/sshd_config.d/99-used.conf`]);
+  assert.match((await undo(world)).stdout, /ssh_host_ed25519_spare_key stays: sshd uses it/);
+  assert.equal(world.run(['test', '-s', SPARE]).code, 0);
 });
 
 test('sets a changed tunnel up anew, and goes back to the first state when it is undone', async (t) => {

@@ -23,6 +23,7 @@ import { dial } from '../../../net/dial.ts';
 import { addToConfig, newConfig, type NewTunnel } from '../../../setup/new-config.ts';
 import { checkKey, makeKey } from '../../../setup/new-key.ts';
 import { marksOf } from '../../../server-rules/server-setup.ts';
+import { hasSpare, pinSpare } from '../../../setup/spare-host-key.ts';
 import { readLoginKeys } from '../../../setup/login-keys.ts';
 import { scanHostCertificate, scanHostKeys } from '../../../setup/scan-host-keys.ts';
 import { doctor, statusOf } from '../../checks/doctor.ts';
@@ -60,6 +61,8 @@ export interface InitOptions extends WantedOptions {
   readonly hostKeyFingerprint: string | null;
   /** Whether the script for the server allows the key to reach the port through the server too. */
   readonly jump: boolean;
+  /** Whether the server gets a spare host key, which is pinned here. */
+  readonly spareHostKey?: boolean;
   readonly wait: boolean;
   readonly yes: boolean;
   /** What to take over instead of making a tunnel from nothing; null for that. */
@@ -138,7 +141,8 @@ async function work(
   const [knownHosts = asked.userKnownHostsFile] = standing.existing?.userKnownHostsFiles ?? [];
   const isKeyGiven = options.i !== null && (keyFrom ?? asked.identityFile) === resolve(options.i);
   const jump = options.jump || (await askForJump(settings, admin, questions));
-  const task: Task = { file, configFlag, asked, keyFrom, isKeyGiven, settings, jump, questions, outcome };
+  const spare = options.spareHostKey === true;
+  const task: Task = { file, configFlag, asked, keyFrom, isKeyGiven, settings, jump, spare, questions, outcome };
   if (options.dryRun) return await dryRun(task, standing, knownHosts, admin);
   const trusted = await trustHostKey(hostToTrust(asked, knownHosts), options.hostKeyFingerprint, questions, report);
   if (trusted === 'refused') throw new UserError('the host key was not confirmed; nothing more was done');
@@ -154,7 +158,7 @@ async function work(
   await makeKeyFor(task, asked, standing);
   await writeConfig(task, asked, standing, questions.confirm);
   const spec = (await tunnelsOf(file)).find(({ name }) => name === asked.name)!;
-  await handOutScript(spec, file, jump, options.json ? outcome : null);
+  await handOutScript(spec, task, options.json ? outcome : null);
   if (options.wait) return await prove(configFlag, spec, file);
   report('when the script has run there: tunneld doctor');
   return EXIT.ok;
@@ -208,13 +212,14 @@ interface Task {
   readonly isKeyGiven: boolean;
   readonly settings: Settings;
   readonly jump: boolean;
+  readonly spare: boolean;
   readonly questions: Questions;
   readonly outcome: Outcome;
 }
 
 /** Says what would change; only looks, at the server too where its key is known. */
 async function dryRun(
-  { file, asked, keyFrom, questions, outcome }: Task,
+  { file, asked, keyFrom, spare, questions, outcome }: Task,
   { existing, edited, fresh }: Standing,
   knownHosts: string,
   admin: TunnelSpec | null,
@@ -224,6 +229,7 @@ async function dryRun(
     would(keyFrom === null ? `make the key ${asked.identityFile}` : `copy the key ${keyFrom} to ${asked.identityFile}`);
   const isKnown = await knowsHost(asked, knownHosts);
   if (!isKnown) would(`add the host key of ${asked.host} to ${knownHosts}, once it is compared`);
+  for (const text of await wouldPin(asked, spare, knownHosts)) would(text);
   if (existing === null) would(`add the tunnel ${asked.name} to ${file}`);
   if (edited !== null) would(`change the tunnel ${asked.name} in ${file}`);
   if (admin !== null && isKnown && isServerOf(asked, admin)) {
@@ -234,6 +240,11 @@ async function dryRun(
   } else if (admin !== null) would(`set the user ${asked.user} up on ${asked.host}, which was not looked at`);
   for (const text of outcome.changes) process.stdout.write(`would ${text}\n`);
   return outcome.changes.length > 0 ? EXIT.wouldChange : EXIT.ok;
+}
+
+async function wouldPin({ host, port }: NewTunnel, spare: boolean, knownHosts: string): Promise<readonly string[]> {
+  const isPinned = !spare || (await hasSpare(knownHosts, hostQuery(host, port, null)));
+  return isPinned ? [] : [`make a spare host key of ${host} known in ${knownHosts}`];
 }
 
 async function knowsHost({ host, port }: NewTunnel, knownHosts: string): Promise<boolean> {
@@ -261,9 +272,13 @@ async function makeKeyFor({ keyFrom, outcome }: Task, wanted: NewTunnel, standin
 }
 
 /** The script for a person to run: into a file, or where standard output leads; with --json into the document. */
-async function handOutScript(spec: TunnelSpec, file: string, jump: boolean, outcome: Outcome | null): Promise<void> {
+async function handOutScript(
+  spec: TunnelSpec,
+  { file, jump, spare }: Pick<Task, 'file' | 'jump' | 'spare'>,
+  outcome: Outcome | null,
+): Promise<void> {
   const { tunnels } = await loadConfig(file, systemEnvironment());
-  const script = await serverSetupText(spec, tunnels, { jump, undo: false, for: 'debian' });
+  const script = await serverSetupText(spec, tunnels, { jump, undo: false, spareHostKey: spare, for: 'debian' });
   if (outcome !== null) {
     outcome.script = script;
     return;
@@ -288,7 +303,7 @@ async function prove(configFlag: string, spec: TunnelSpec, file: string): Promis
 
 /** Sets the server up over the owner's login, and makes key and configuration here; the answer is the tunnel as it was agreed on. */
 async function setUpVia(task: Task, before: Standing, login: TunnelSpec): Promise<TunnelSpec> {
-  const { file, asked, settings, jump, questions, outcome } = task;
+  const { file, asked, settings, jump, spare, questions, outcome } = task;
   const owner = await openOwner(login, asked.user, questions);
   try {
     const marks = await marksIn(before);
@@ -305,14 +320,27 @@ async function setUpVia(task: Task, before: Standing, login: TunnelSpec): Promis
       `here, ${existing === null ? `the tunnel ${wanted.name} is added to ${file}` : `${file} has this tunnel already`}`,
     );
     const spec = existing ?? fresh;
-    if (await owner.setUp(spec, [...tunnels.filter(({ name }) => name !== spec.name), spec], jump, questions))
-      outcome.changes.push(`the server ${owner.login} is set up for the user ${spec.user}`);
+    const all = [...tunnels.filter(({ name }) => name !== spec.name), spec];
+    const done = await owner.setUp(spec, all, jump, questions, spare);
+    if (done.changed) outcome.changes.push(`the server ${owner.login} is set up for the user ${spec.user}`);
+    if (done.spare !== null) await pin(spec, done.spare, outcome);
     // Confirmed with the changes of the server.
     await writeConfig(task, wanted, standing, async () => true);
     return (await tunnelsOf(file)).find(({ name }) => name === wanted.name)!;
   } finally {
     await owner.close();
   }
+}
+
+/** It came over the owner's login, from the server's own administrator. */
+async function pin(
+  { host, port, hostKeyAlias, userKnownHostsFiles: [file] }: TunnelSpec,
+  key: Buffer,
+  outcome: Outcome,
+) {
+  if (file === undefined) return report('userKnownHostsFile names no file: the spare host key is not kept');
+  if (await pinSpare(file, hostQuery(host, port, hostKeyAlias), key))
+    outcome.changed(`the spare host key of ${host} is known in ${file}`);
 }
 
 /**
