@@ -57,7 +57,20 @@ function compile(arch, file) {
   const [compiler, ...flags] = COMPILERS[arch];
   execFileSync(
     compiler,
-    [...FLAGS, ...flags, '-isystem', headers, '-o', file, 'module.c', 'memory.c', 'network.c', 'packets.c', 'timer.c'],
+    [
+      ...FLAGS,
+      ...flags,
+      '-isystem',
+      headers,
+      '-o',
+      file,
+      'module.c',
+      'memory.c',
+      'network.c',
+      'packets.c',
+      'send.c',
+      'timer.c',
+    ],
     {
       cwd: folder,
       stdio: 'inherit',

@@ -1,10 +1,12 @@
-// The addon's functions for JavaScript (Node-API, version 8): they check their arguments, and call packets.c
-// network.c, memory.c and timer.c.
+// The addon's functions for JavaScript (Node-API, version 8): they check their arguments, and call packets.c,
+// network.c, memory.c, send.c and timer.c.
 #include "memory.h"
 #include "network.h"
 #include "openssl.h"
 #include "packets.h"
+#include "send.h"
 #include "timer.h"
+#include <limits.h>
 #include <stdlib.h>
 
 // No object but ours has it: what is no key is refused, not followed.
@@ -169,9 +171,27 @@ static napi_value open_packets(napi_env env, napi_callback_info info) {
   return number(env, count);
 }
 
+// send(fd, memory, pieces, count): `pieces` has start and length of each; returns how many bytes the kernel took.
+static napi_value send_pieces(napi_env env, napi_callback_info info) {
+  size_t argc = 4, fd, size, entries, offset, count;
+  napi_value argv[4], buffer;
+  napi_typedarray_type type;
+  uint8_t *memory;
+  void *data;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 4 || !whole(env, argv[0], &fd) || fd > INT_MAX ||
+      !bytes(env, argv[1], &memory, &size) ||
+      napi_get_typedarray_info(env, argv[2], &type, &entries, &data, &buffer, &offset) != napi_ok || type != napi_uint32_array ||
+      !whole(env, argv[3], &count) || count > entries / 2)
+    return wrong(env);
+  const send_piece *pieces = data;
+  for (size_t i = 0; i < count; i++)
+    if (pieces[i].start > size || pieces[i].length > size - pieces[i].start) return wrong(env);
+  return number(env, send_now((int)fd, memory, pieces, count));
+}
+
 NAPI_MODULE_INIT() {
   const struct { const char *name; napi_callback call; } all[] = {
-      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
+      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"send", send_pieces}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     napi_value function;
     if (napi_create_function(env, all[i].name, NAPI_AUTO_LENGTH, all[i].call, NULL, &function) != napi_ok ||

@@ -9,6 +9,7 @@ export interface Addon {
   sealData(keys: object, ...data: DataToSeal): number;
   open(keys: object, memory: Buffer, from: number, to: number, table: Uint32Array): number;
   close(keys: object): void;
+  send(fd: number, memory: Buffer, pieces: Uint32Array, count: number): number;
   watchNetwork(listener: (what: 'network' | 'clock') => void): (() => void) | null;
   releaseMemory(): number;
   startTimer(ms: number, listener: () => void): () => void;

@@ -57,6 +57,11 @@ export function isLent(bytes: Buffer): boolean {
   return lending !== null && bytes.buffer === lending.buffer;
 }
 
+/** All of the memory that is lent now, from its first byte on; null where none is. */
+export function lentMemory(): Buffer | null {
+  return lending?.buffer === null ? null : (lending?.memory.all ?? null);
+}
+
 /** A part of `bytes` for later: a copy where it is lent. */
 export function forLater(bytes: Buffer, from: number, to: number): Buffer {
   const part = bytes.subarray(from, to);

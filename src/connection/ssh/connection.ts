@@ -103,7 +103,10 @@ export interface Channel extends Duplex {
   close(): void;
   /** Bytes that were read and could not be passed on: they count as unread. */
   unsent?(): number;
-  /** Its 'data' listener handles bytes that are only lent (see net/lent-memory.ts). */
+  /**
+   * Its 'data' listener handles bytes that are only lent (see net/lent-memory.ts). Where it also listens to 'lent', they come by that
+   * event while it reads and nothing waits in the stream, which costs less than to pass through it.
+   */
   takesLent?: boolean;
   /**
    * Sends bytes of ours past the stream, as far as they leave at once: none behind what waits in it. Returns how many; `memory` is

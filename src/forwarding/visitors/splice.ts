@@ -5,6 +5,7 @@ import { deferred } from '../../lib/async/abort.ts';
 import { deliverThenClose } from '../../net/deliver.ts';
 import type { Device } from '../../net/device.ts';
 import { corkWrites } from '../../net/cork-writes.ts';
+import { lentWrites } from '../../net/lent-writes.ts';
 import { afterRead, isLent, keepLent, mayKeepLent, readerOf } from '../../net/lent-memory.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 import { ListenerError } from '../../net/guard-listeners.ts';
@@ -52,7 +53,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
   let complete = false;
   let channelClosed = false;
   let socketClosed = false;
-  startDownlink(channel, socket, options);
+  const downlink = startDownlink(channel, socket, options);
   const uplink = startUplink(channel, socket, options);
   const delivery = createDelivery(socket, options, () => (how = byChannel));
 
@@ -64,6 +65,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
       return;
     }
     complete = true;
+    downlink.flush();
     socket.end();
   });
   onceEnded(socket, () => channel.end());
@@ -74,6 +76,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
   channel.on('close', () => {
     channelClosed = true;
     uplink.stop();
+    downlink.flush();
     if (!socketClosed) delivery.start();
     finishIfClosed();
   });
@@ -97,7 +100,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
     }
     how = 'a bug';
     bug = error.cause ?? error;
-    channel.removeAllListeners('data').resume().close();
+    stopReading(channel).resume().close();
     resetSocket(socket);
   }
 
@@ -113,7 +116,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
       ended.resolve(how);
       if (socketClosed) return;
       uplink.stop();
-      channel.removeAllListeners('data');
+      stopReading(channel);
       if (complete) delivery.startWithin(LINGER_MS);
       else delivery.reset();
     },
@@ -124,6 +127,10 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
 function onceEnded(stream: Duplex, onEnd: () => void): void {
   stream.on('end', onEnd);
   if (stream.readableEnded) onEnd();
+}
+
+function stopReading(channel: Channel): Channel {
+  return channel.removeAllListeners('data').removeAllListeners('lent');
 }
 
 function closeAfterItsEnd(channel: Channel): void {
@@ -171,23 +178,29 @@ function createDelivery(socket: Socket, { clock, unacknowledged }: SpliceOptions
 }
 
 /** Channel to socket: reads the channel only while little waits for the socket. */
-function startDownlink(channel: Channel, socket: Socket, { count, visitor }: SpliceOptions): void {
+function startDownlink(channel: Channel, socket: Socket, { count, visitor }: SpliceOptions): { flush(): void } {
   const direction = visitor === 'channel' ? 'in' : 'out';
   const cork = corkWrites(socket);
   let unsent = 0;
-  channel.unsent = () => socket.writableLength;
-  channel.takesLent = true;
   const lent = writeLent(socket);
-
-  channel.on('data', (chunk: Buffer) => {
-    count(direction, chunk.length);
-    if (!socket.writable) return;
-    // Not by the result of write(), which is false for every packet above Node's small highWaterMark even when the kernel took it.
+  // Not by the result of write(), which is false for every packet above Node's small highWaterMark even when the kernel took it.
+  const write = (chunk: Buffer) => {
     cork();
     unsent += 1;
     socket.write(lent.toWrite(chunk), onSent);
     if (mustWait()) channel.pause();
-  });
+  };
+  const past = lentWrites(socket, write);
+  channel.unsent = () => socket.writableLength + (past?.waiting() ?? 0);
+  channel.takesLent = true;
+
+  const onData = (chunk: Buffer) => {
+    count(direction, chunk.length);
+    if (socket.writable && past?.take(chunk) !== true) write(chunk);
+  };
+  channel.on('data', onData);
+  // The first bytes come through the stream: who looks at them is there (see verify/intercept.ts).
+  channel.once('data', () => channel.on('lent', onData));
   const mustWait = () => {
     const room = Math.min(UNSENT_BYTES, channel.readableHighWaterMark);
     return socket.writableLength > room || unsent > room / CHUNK_BYTES;
@@ -197,6 +210,7 @@ function startDownlink(channel: Channel, socket: Socket, { count, visitor }: Spl
     if (unsent === 0) lent.written();
     if (channel.isPaused() && !mustWait()) channel.resume();
   }
+  return { flush: () => past?.flush() };
 }
 
 /**

@@ -55,7 +55,9 @@ export interface OpenChannel {
   };
   readonly writable: boolean;
   readonly writableLength: number;
-  once(event: 'close', listener: () => void): unknown;
+  once(event: 'close' | 'resume', listener: () => void): unknown;
+  emit(event: 'lent', data: Buffer): boolean;
+  listenerCount(event: 'lent'): number;
 }
 
 export interface Protocol extends Doors {

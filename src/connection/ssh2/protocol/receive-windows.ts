@@ -1,7 +1,7 @@
 import type { Client } from 'ssh2';
 import { isLent, keepLent } from '../../../net/lent-memory.ts';
 import { createReceiveAccount, type ReceiveAccount } from './receive-account.ts';
-import { internalsOf, type Internals, type OpenChannel } from './internals.ts';
+import { internalsOf, type Internals, type OpenChannel, type Protocol } from './internals.ts';
 
 /**
  * Bounds the data that waits for slow visitors and targets, over all channels of a connection and, by `account`, over
@@ -57,7 +57,7 @@ export function shareWindows(
     const channel = table.get(ours);
     if (typeof channel !== 'object') return;
     const kept = small.take(ours, channel, data);
-    if (!kept) {
+    if (!kept && !(isLent(data) && passesAtOnce(channel) && passesBy(protocol, channel, data))) {
       const passes = isLent(data) ? passesAtOnce(channel) : isWorthAView(channel, data);
       onData(self, ours, passes ? data : copyOf(data));
       // Nobody has taken it.
@@ -86,6 +86,33 @@ export function shareWindows(
 /** Its listener gets the data now, and knows that it is lent. */
 function passesAtOnce(channel: OpenChannel): boolean {
   return channel.takesLent === true && channel.readableFlowing === true && channel.readableLength === 0;
+}
+
+/** Passes data on by 'lent', as ssh2 would through the stream; false where nobody listens, or where ssh2 drops it. */
+function passesBy(protocol: Protocol, channel: OpenChannel, data: Buffer): boolean {
+  if (channel.incoming.window === 0 || channel.listenerCount('lent') === 0) return false;
+  channel.incoming.window -= data.length;
+  channel.emit('lent', data);
+  if (channel.readableFlowing === true) refill(protocol, channel);
+  else if (!resuming.has(channel)) {
+    resuming.add(channel);
+    channel.once('resume', () => {
+      resuming.delete(channel);
+      refill(protocol, channel);
+    });
+  }
+  return true;
+}
+
+/** Those that are refilled when they are read again. */
+const resuming = new WeakSet<OpenChannel>();
+
+/** As windowAdjust() of ssh2, where its stream is read. */
+function refill(protocol: Protocol, { incoming, outgoing }: OpenChannel): void {
+  if (incoming.window > FULL / 2 || outgoing.state === 'closed') return;
+  const bytes = FULL - incoming.window;
+  incoming.window = FULL;
+  protocol.channelWindowAdjust(outgoing.id, bytes);
 }
 
 /** A view keeps the whole 64 KiB chunk in memory. */

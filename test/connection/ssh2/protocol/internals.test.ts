@@ -110,6 +110,8 @@ const CHANNEL = {
   writableLength: 'number',
   _readableState: 'object',
   once: 'function',
+  emit: 'function',
+  listenerCount: 'function',
 } satisfies Kinds<OpenChannel>;
 
 test('has the parts of ssh2 that are relied upon, as they are known', async (t) => {

@@ -1,0 +1,30 @@
+#include "send.h"
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum { AT_ONCE = 32 };
+
+static size_t send_some(int fd, struct iovec *parts, size_t count) {
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+  ssize_t sent;
+  do sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent < 0 ? 0 : (size_t)sent;
+}
+
+size_t send_now(int fd, const uint8_t *memory, const send_piece *pieces, size_t count) {
+  size_t total = 0;
+  for (size_t at = 0; at < count;) {
+    struct iovec parts[AT_ONCE];
+    size_t some = 0, bytes = 0;
+    for (; some < AT_ONCE && at < count; some++, at++) {
+      parts[some] = (struct iovec){(void *)(uintptr_t)(memory + pieces[at].start), pieces[at].length};
+      bytes += pieces[at].length;
+    }
+    size_t sent = send_some(fd, parts, some);
+    total += sent;
+    if (sent < bytes) break;
+  }
+  return total;
+}

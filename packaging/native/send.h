@@ -1,0 +1,13 @@
+// Sends over a socket of Node's without its stream. No policy: for which socket, and what becomes of the rest, is for who calls.
+#ifndef TUNNELD_SEND_H
+#define TUNNELD_SEND_H
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct { uint32_t start, length; } send_piece;
+
+// Sends pieces of memory, which are within it, one behind the other, and never waits. Returns how many bytes the kernel took: 0 where it
+// takes none, or where the socket is broken, which who writes the rest finds out.
+size_t send_now(int fd, const uint8_t *memory, const send_piece *pieces, size_t count);
+
+#endif

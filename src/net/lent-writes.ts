@@ -1,0 +1,65 @@
+import type { Socket } from 'node:net';
+import { loadAddon } from '../lib/addon.ts';
+import { afterRead, isLent, lentMemory } from './lent-memory.ts';
+
+/** Lent bytes on their way past a socket's stream. */
+export interface LentWrites {
+  /** Takes bytes, to be sent behind all that this read brings; false where they have to be written to the stream. */
+  take(bytes: Buffer): boolean;
+  /** Sends what was taken. */
+  flush(): void;
+  /** How many bytes were taken and not sent. */
+  waiting(): number;
+}
+
+/**
+ * Sends lent bytes without the stream of their socket, those of a read in one system call: a write to the stream costs more than to open
+ * the packet. Only while nothing waits in the stream: `write` gets what the operating system does not take at once, in order. Null where
+ * there is no addon.
+ */
+export function lentWrites(socket: Socket, write: (bytes: Buffer) => void): LentWrites | null {
+  const { addon } = loadAddon();
+  const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd ?? -1;
+  if (addon === null || fd < 0) return null;
+  const pieces = new Uint32Array(2 * MOST_PIECES);
+  let memory: Buffer | null = null;
+  let count = 0;
+  let waiting = 0;
+  const flush = () => {
+    if (memory === null) return;
+    const [from, taken, bytes] = [memory, count, waiting];
+    [memory, count, waiting] = [null, 0, 0];
+    // The descriptor of a socket that is destroyed may be another's by now.
+    if (!socket.writable) return;
+    let sent = addon.send(fd, from, pieces, taken);
+    if (sent === bytes) return;
+    for (let i = 0; i < 2 * taken; i += 2) {
+      const [start, length] = [pieces[i]!, pieces[i + 1]!];
+      if (sent < length) write(from.subarray(start + sent, start + length));
+      sent = Math.max(0, sent - length);
+    }
+  };
+  return {
+    take: (bytes) => {
+      if (count === MOST_PIECES) flush();
+      if (!isLent(bytes) || socket.writableLength > 0) {
+        flush();
+        return false;
+      }
+      if (memory === null) {
+        memory = lentMemory();
+        afterRead(flush);
+      }
+      pieces[2 * count] = bytes.byteOffset;
+      pieces[2 * count + 1] = bytes.length;
+      count += 1;
+      waiting += bytes.length;
+      return true;
+    },
+    flush,
+    waiting: () => waiting,
+  };
+}
+
+/** More than large packets of one read. */
+const MOST_PIECES = 32;
