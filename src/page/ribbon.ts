@@ -90,10 +90,10 @@ function ribbon(pieces: number, textOf: (index: number) => string) {
   });
   const [left, middle, right] = [element('span'), element('span', { class: 'chosen-text' }), element('span')];
   const caption = element('p', { class: 'caption' }, left, middle, right);
-  let standing: readonly [string, string, string] = ['', '', ''];
+  let summaryTexts: readonly [string, string, string] = ['', '', ''];
   let chosen: number | null = null;
   const render = () => {
-    const texts = chosen === null ? standing : (['', textOf(chosen), ''] as const);
+    const texts = chosen === null ? summaryTexts : (['', textOf(chosen), ''] as const);
     setText(left, texts[0]);
     setText(middle, texts[1]);
     setText(right, texts[2]);
@@ -130,7 +130,7 @@ function ribbon(pieces: number, textOf: (index: number) => string) {
     choose(to);
   });
   const show = (...texts: readonly [string, string, string]) => {
-    standing = texts;
+    summaryTexts = texts;
     render();
   };
   return { root: element('div', { class: 'history' }, picture, caption), picture, show };

@@ -23,8 +23,7 @@ import { loadRevokedKeys } from '../../src/connection/known-hosts/revoked-keys.t
 import { createFile } from '../../src/lib/files/create-file.ts';
 import { makeDirectory } from '../../src/lib/files/make-directory.ts';
 import { inDirectory } from '../../src/lib/files/open-directory.ts';
-import { readRegularFile } from '../../src/lib/files/read-file.ts';
-import { readText } from '../../src/lib/files/read-file.ts';
+import { readRegularFile, readText } from '../../src/lib/files/read-file.ts';
 import { replaceFile } from '../../src/lib/files/replace-file.ts';
 import { writeAtomically, writeAtomicallyIn } from '../../src/lib/files/write-atomically.ts';
 import { errorText } from '../../src/lib/text.ts';

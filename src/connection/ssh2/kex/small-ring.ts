@@ -80,7 +80,7 @@ function pick(usual: number, other: number, swap: number): number {
   return usual ^ (swap & (usual ^ other));
 }
 
-/** Swaps `a` and `b` if told to, then makes `b` = `a0`·`b` - `b0`·`a`: their coefficients up to `last`. */
+/** Swaps `a` and `b` where `swap` is set, then makes `b` = `a0`·`b` - `b0`·`a`: their coefficients up to `last`. */
 function swapAndReduce(a: Polynomial, b: Polynomial, swap: number, a0: number, b0: number, last: number): void {
   const inverse = 1 / Q;
   for (let i = 0; i <= last; i++) {
