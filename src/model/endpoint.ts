@@ -21,11 +21,11 @@ export interface SocksTarget {
 export function formatEndpoint(endpoint: Endpoint | SocksTarget): string {
   if (endpoint.type === 'socks') return 'socks';
   if (endpoint.type === 'unix') return endpoint.path;
-  return `${formatHost(endpoint.host)}:${endpoint.port}`;
+  return `${bracketed(endpoint.host) || '*'}:${endpoint.port}`;
 }
 
-function formatHost(host: string): string {
-  if (host === '') return '*';
+/** A host as it is written before a port. */
+export function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 

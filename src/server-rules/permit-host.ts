@@ -1,3 +1,4 @@
+import { bracketed } from '../model/endpoint.ts';
 import { UserError } from '../lib/user-error.ts';
 import { printable } from '../lib/text.ts';
 
@@ -9,6 +10,5 @@ export function permitHost(host: string, fold: 'lower' | 'as-is'): string {
   if (!/^[\p{L}\p{N}_.:%-]+$/u.test(host)) {
     throw new UserError(`the address '${printable(host, 40)}' of a forward cannot be written into these files`);
   }
-  const text = fold === 'lower' ? host.toLowerCase() : host;
-  return text.includes(':') ? `[${text}]` : text;
+  return bracketed(fold === 'lower' ? host.toLowerCase() : host);
 }

@@ -1,7 +1,7 @@
 import { parseDocument } from 'yaml';
 import { readJump } from '../config/schema/jump.ts';
 import { UserError } from '../lib/user-error.ts';
-import { formatEndpoint } from '../model/endpoint.ts';
+import { bracketed, formatEndpoint } from '../model/endpoint.ts';
 import type { EditedValue } from './edit-config.ts';
 
 /** Keys of one of several servers of a tunnel. */
@@ -60,7 +60,7 @@ function editedEntry(entry: EditedValue, edit: EntryEdit): EditedValue {
   if (whole.hostKeyAlias !== undefined || whole.identityFile !== undefined) return defined(whole);
   const at = whole.user === undefined ? '' : `${whole.user}@`;
   if (whole.port !== undefined) return at + formatEndpoint({ type: 'tcp', host: whole.host, port: whole.port });
-  return at + (whole.host.includes(':') ? `[${whole.host}]` : whole.host);
+  return at + bracketed(whole.host);
 }
 
 function defined(keys: EntryEdit): Readonly<Record<string, EditedValue>> {

@@ -1,3 +1,4 @@
+import { bracketed } from '../../model/endpoint.ts';
 import { type ForwardSpec, PROXY_PROTOCOLS, type ProxyProtocol } from '../../model/spec.ts';
 import {
   deviceSide,
@@ -72,17 +73,13 @@ const A_PROXY = 'a SOCKS proxy, through which its users reach whatever this devi
  */
 function likelyMeaning(fields: readonly Field[]): string {
   const [first, second] = fields;
-  const host = second !== undefined && !isNumber(first!) ? `${quotedHost(first!.text)}:` : '';
+  const host = second !== undefined && !isNumber(first!) ? `${bracketed(first!.text)}:` : '';
   const wanted = (host === '' ? first : second)!;
   const port = isNumber(wanted) ? Number(wanted.text) : 0;
   const isRoots = port > 0 && port < 1024;
   const listen = isRoots ? String(port + 8000) : wanted.text;
   const written = `${host}${listen}:localhost:${host === '' && second !== undefined ? second.text : 22}`;
   return isRoots ? `${written} (sshd opens ports below 1024 for root only)` : written;
-}
-
-function quotedHost(host: string): string {
-  return host.includes(':') ? `[${host}]` : host;
 }
 
 /** A SOCKS proxy on this device, `[bind_address:]port` (ssh(1), -D). */

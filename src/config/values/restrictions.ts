@@ -1,5 +1,5 @@
-import { isIPv6 } from 'node:net';
 import { servicePort } from '../../host/services.ts';
+import { bracketed } from '../../model/endpoint.ts';
 import { SIGNATURE_ALGORITHMS } from '../../model/algorithms.ts';
 import { type AuthMethod, type ChannelTimeout, OPTIONS, type RekeyLimit } from '../../model/options.ts';
 import { readList, splitList } from './algorithm-list.ts';
@@ -89,11 +89,11 @@ export function readPermitRemoteOpen(raw: unknown): string[] | null {
 }
 
 function readDestination(text: string): string {
-  const [, bracketed, host = bracketed ?? '', word = ''] = /^(?:\[([^\]]*)\]|([^:[\]/]*))[:/](.+)$/.exec(text) ?? [];
+  const [, inBrackets, host = inBrackets ?? '', word = ''] = /^(?:\[([^\]]*)\]|([^:[\]/]*))[:/](.+)$/.exec(text) ?? [];
   const port = /^\d{1,5}$/.test(word) ? Number(word) : (servicePort(word) ?? 0);
   if (host === '' || (word !== '*' && (port < 1 || port > 65_535)))
     throw new BadValue(`must be destinations such as host:80, [::1]:80 or *:443, not ${show(text)}`);
-  return `${isIPv6(host) ? `[${host}]` : host}:${word === '*' ? word : port}`;
+  return `${bracketed(host)}:${word === '*' ? word : port}`;
 }
 
 /** A mask of mode bits, in octal. */

@@ -1,3 +1,5 @@
+import { bracketed } from '../../model/endpoint.ts';
+
 /**
  * Whether visitors of a SOCKS proxy may reach a destination (ssh_config(5), PermitRemoteOpen). As with ssh, `*` is any host or any
  * port, and a name is compared as it was written: nothing is looked up.
@@ -7,7 +9,5 @@ export function permitsOpen(
   { host, port }: { readonly host: string; readonly port: number },
 ): boolean {
   if (permitted === null) return true;
-  return [host, '*'].some((name) =>
-    [port, '*'].some((number) => permitted.includes(`${name.includes(':') ? `[${name}]` : name}:${number}`)),
-  );
+  return [host, '*'].some((name) => [port, '*'].some((number) => permitted.includes(`${bracketed(name)}:${number}`)));
 }
