@@ -42,7 +42,10 @@ export const startAnswersAfterEnd = (): Promise<TestTarget> =>
 
 /** The bytes that `startSource` sends, for comparison. */
 export function pattern(start: number, length: number): Buffer {
-  return Buffer.from(Uint8Array.from({ length }, (_, index) => (start + index) % 251));
+  return Buffer.alloc(
+    length,
+    Uint8Array.from({ length: 251 }, (_, index) => (start + index) % 251),
+  );
 }
 
 const PIECE = 64 * 1024;
