@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import crypto, { createDiffieHellmanGroup } from 'node:crypto';
+import crypto, { createDiffieHellman, createDiffieHellmanGroup, createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { connect } from 'node:net';
@@ -7,7 +7,12 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { openGroup as openGroupWith } from '../../../../src/connection/ssh2/kex/group-exchange.ts';
-import { modularPower, PATIENCE_MS, powerInWorker } from '../../../../src/connection/ssh2/kex/modular-power.ts';
+import {
+  modularPower,
+  PATIENCE_MS,
+  type Power,
+  powerInWorker,
+} from '../../../../src/connection/ssh2/kex/modular-power.ts';
 import { systemClock, type Clock } from '../../../../src/lib/async/clock.ts';
 import { pattern, startEcho, startSource } from '../../../support/echo.ts';
 import { startSshd } from '../../../support/sshd.ts';
@@ -129,13 +134,34 @@ const openGroup = (prime: Buffer, generator: Buffer) =>
   openGroupWith(prime, generator, MIN, MAX, async (...numbers) => modularPower(...numbers));
 
 test('comes to the secret that OpenSSL has, also when numbers begin with zeros', async () => {
-  for (let round = 0; round < 300; round++) {
+  // As one in 256 does: those of these exponents in the order of their names, and the secret of the last.
+  const exponent = (seed: number) => createHash('sha512').update(String(seed)).digest();
+  const pairs = { none: [0, 1], ours: [50, 1], theirs: [1, 50], both: [387, 50], secret: [4, 11] } as const;
+  for (const [zeros, [own, other]] of Object.entries(pairs)) {
+    const power: Power = async (base, _, modulus) => modularPower(base, exponent(own), modulus);
+    const ours = await openGroupWith(SENT, TWO, MIN, MAX, power);
+    const theirs = createDiffieHellman(PRIME, TWO);
+    theirs.setPrivateKey(exponent(other));
+    const numbers = { ours: ours.generateKeys(), theirs: theirs.generateKeys() };
+    const secret = theirs.computeSecret(numbers.ours);
+    const begin = Object.entries({ ...numbers, secret }).flatMap(([name, bytes]) =>
+      startsWithZero(bytes) ? [name] : [],
+    );
+    assert.deepEqual(begin, { none: [], both: ['ours', 'theirs'] }[zeros] ?? [zeros]);
+    await ours.prepareSecret(mpint(numberOf(numbers.theirs)));
+    assert.equal(numberOf(ours.computeSecret()), numberOf(secret), zeros);
+  }
+  for (let round = 0; round < 20; round++) {
     const [ours, theirs] = [await openGroup(SENT, TWO), createDiffieHellmanGroup('modp14')];
     const expected = theirs.generateKeys() && theirs.computeSecret(ours.generateKeys());
-    await ours.prepareSecret(mpint(BigInt(`0x${theirs.getPublicKey('hex')}`)));
-    assert.equal(BigInt(`0x${ours.computeSecret().toString('hex')}`), BigInt(`0x${expected.toString('hex')}`));
+    await ours.prepareSecret(mpint(numberOf(theirs.getPublicKey())));
+    assert.equal(numberOf(ours.computeSecret()), numberOf(expected));
   }
 });
+
+const numberOf = (bytes: Buffer) => BigInt(`0x${bytes.toString('hex')}`);
+/** As long as the prime. */
+const startsWithZero = (bytes: Buffer) => numberOf(bytes) < 2n ** 2040n;
 
 test('refuses a group before anything is computed with it when it was not asked for, or is none', async () => {
   const value = BigInt(`0x${PRIME.toString('hex')}`);
