@@ -30,7 +30,7 @@ describe('requests', () => {
   ];
   for (const [title, message, version, host, port] of cases) {
     test(title, () => {
-      for (const rest of ['', 'x', '\0', 'GET / HTTP/1.1\r\n\r\n', '\x05\x01\0', 'x'.repeat(100_000)]) {
+      for (const rest of ['', 'x', '\0', 'GET / HTTP/1.1\r\n\r\n', '\x05\x01\0', 'x'.repeat(2000)]) {
         for (const { sent, step } of allWays(message, Buffer.from(rest))) {
           assert.deepEqual(step, { type: 'request', version, host, port, rest: Buffer.from(rest) });
           assert.deepEqual(sent, version === 5 ? CHOSEN : Buffer.alloc(0));
@@ -182,7 +182,7 @@ test('never throws or grows when it reads garbage, and means the same in whateve
 function garbage(random: () => number): Buffer {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
   const beginning = pick([[], [4], [5], [4, 1], [4, 1, 0, 80, 0, 0, 0, 1], GREETING, [5, 2, 0, 1, 5, 1, 0, 3], [...GREETING, 5, 1, 0, pick([1, 3, 4])], [71, 69]]); // oxfmt-ignore
-  const length = Math.floor(random() ** 3 * 2000);
+  const length = Math.floor(random() ** 3 * 700);
   const narrow = pick([4, 6, 128, 256]);
   const lowest = pick([0, 0, 1, 33]);
   return Buffer.from([...beginning, ...Array.from({ length }, () => lowest + Math.floor(random() * narrow))]);

@@ -12,13 +12,21 @@ import {
 import { tempDir } from '../../support/until.ts';
 
 test('ends a job when it takes more than it may, and gives those that wait their turn', async (t) => {
-  const file = join(await tempDir(t), 'config.yaml');
-  const tunnel = (index: number) => `  t${index}: { host: h, remoteForward: "${index + 1}:localhost:80" }\n`;
-  writeFileSync(file, `tunnels:\n${Array.from({ length: 1000 }, (_, index) => tunnel(index)).join('')}`);
-  const input = { source: { file }, env: { ...systemEnvironment(), env: {} } };
-  const load = (ms: number, mib: number) =>
-    runInWorker<{ config: { file: string } }>('load-config', input, { ms, mib });
-  const all = [load(1, 200), load(60_000, 200), load(60_000, 200)];
+  const dir = await tempDir(t);
+  const configOf = (count: number) => {
+    const file = join(dir, `${count}.yaml`);
+    const tunnel = (index: number) => `  t${index}: { host: h, remoteForward: "${index + 1}:localhost:80" }\n`;
+    writeFileSync(file, `tunnels:\n${Array.from({ length: count }, (_, index) => tunnel(index)).join('')}`);
+    return file;
+  };
+  const load = (source: string, ms: number) =>
+    runInWorker<{ config: { file: string } }>(
+      'load-config',
+      { source: { file: source }, env: { ...systemEnvironment(), env: {} } },
+      { ms, mib: 200 },
+    );
+  const file = configOf(1);
+  const all = [load(configOf(1000), 1), load(file, 60_000), load(file, 60_000)];
   const ended = await Promise.allSettled(all);
   const told = ended.map((one) => {
     if (one.status === 'fulfilled') return one.value.config.file;

@@ -339,6 +339,11 @@ function play(from: Pace, steps: readonly Step[], loginHistory: PaceRequest['log
   }, from);
 }
 
+/** The first of the times `now`, 50 ms later and so on that is not before `at`. */
+function onStep(now: number, at: number): number {
+  return now + 50 * Math.ceil((at - now) / 50);
+}
+
 /** A tunnel that was up, whose sshd is away for this time. Times are told from the loss on. */
 function absence(
   awayMs: number,
@@ -363,6 +368,7 @@ function absence(
   const knocks: number[] = [];
   // The first knock follows the loss at once.
   for (let now = lost + 50; ; now += 50) {
+    now = onStep(now, nextAt(pace, claim, now));
     if (nextAt(pace, claim, now) > now) continue;
     const begun = { ...claim, at: now };
     knocks.push(now - lost);
@@ -387,6 +393,7 @@ function absences(
   for (let turn = 0; turn < count; turn += 1) {
     const backAt = turn === 0 ? now : now + awayMs;
     for (; ; now += 50) {
+      now = onStep(now, nextAt(pace, CLAIM, now));
       if (nextAt(pace, CLAIM, now) > now) continue;
       const begun = { ...CLAIM, at: now };
       const letIn = firewall(now);
