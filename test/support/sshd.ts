@@ -16,7 +16,7 @@ export interface SshdOptions {
   readonly keyOptions?: string;
   /** Further lines of authorized_keys. */
   readonly authorizedKeys?: readonly string[];
-  /** Exchanges keys in every way that it does by itself. Without, in the cheapest: a fifth of what a test with a login took was that. */
+  /** Exchanges keys in every way that it does by itself. Without, in no hybrid one: a fifth of what a test with a login took was that. */
   readonly everyKeyExchange?: boolean;
   /** Lines of sshd_config. They come first and so win over ours; whatever follows a `Match` goes to the end. */
   readonly config?: readonly string[];
@@ -147,7 +147,7 @@ function sshdConfig({ port, dir, options, hostKeys, authorizedKeysFile }: Config
     'KbdInteractiveAuthentication no',
     'PermitRootLogin yes',
     'PrintMotd no',
-    ...(options.everyKeyExchange === true ? [] : ['KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org']),
+    ...(options.everyKeyExchange === true ? [] : ['KexAlgorithms -sntrup761*,mlkem*']),
     // A shell that sshd starts runs the dotfiles of whoever runs the tests: none of them are here.
     `SetEnv HOME=${dir}`,
     'LogLevel VERBOSE',
