@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { writeKeyPair } from './key-pair.ts';
 import { childrenOf } from './processes.ts';
 import { sshdPath } from './sshd-process.ts';
 import { removeAtExit, until } from './until.ts';
@@ -87,8 +88,7 @@ export async function startServerWorld(t: TestContext, options: ServerWorldOptio
   // What a script leaves that is killed goes with the rest.
   const env = { ...process.env, TMPDIR: join(dir, 'tmp') };
   const key = join(dir, 'key');
-  for (const file of [key, inside('/etc/ssh/ssh_host_ed25519_key')])
-    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', "it's a key", '-f', file]);
+  for (const file of [key, inside('/etc/ssh/ssh_host_ed25519_key')]) writeKeyPair(file, "it's a key");
   write('/etc/hosts', '127.0.0.1 localhost server\n::1 localhost\n');
   write('/etc/ssh/sshd_config', options.config ?? DEBIAN);
   for (const [name, text] of Object.entries(options.dropIns ?? {})) write(`/etc/ssh/sshd_config.d/${name}`, text);

@@ -75,6 +75,12 @@ export function sshdPath(): string {
 
 /** OpenSSH's version as a number such as 9.2, or 0 where it does not say. */
 export function sshdVersion(): number {
+  return (version ??= askVersion());
+}
+
+let version: number | null = null;
+
+function askVersion(): number {
   const { stderr } = spawnSync(sshdPath(), ['-V'], { encoding: 'utf8' }); // before 9.4 `-V` is an error that also names the version
   return Number(/OpenSSH_(\d+\.\d+)/.exec(stderr)?.[1] ?? 0);
 }

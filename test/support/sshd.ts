@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { writeKeyPair } from './key-pair.ts';
 import { descendantsOf, childrenOf, signalAll } from './processes.ts';
 import { spawnSshd, sshdVersion, type SshdProcess } from './sshd-process.ts';
 import { freePort, removeAtExit } from './until.ts';
@@ -171,8 +172,9 @@ function makeHostKey(dir: string, type: HostKeyType): HostKey {
   return { type, file, publicKey: publicKeyOf(file) };
 }
 
-/** ssh-keygen writes private keys with mode 0600. */
+/** Private keys have mode 0600. */
 function makeKey(file: string, type: HostKeyType): void {
+  if (type === 'ed25519') return writeKeyPair(file);
   // Of RSA it takes a second to find a longer one.
   const bits = type === 'rsa' ? ['-b', '2048'] : [];
   execFileSync('ssh-keygen', ['-q', '-t', type, ...bits, '-N', '', '-C', '', '-f', file]);

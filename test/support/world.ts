@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { writeKeyPair } from './key-pair.ts';
 import { descendantsOf, signalAll } from './processes.ts';
 import { sshdPath } from './sshd-process.ts';
 import { removeAtExit, until } from './until.ts';
@@ -41,7 +42,7 @@ export async function startWorld(t: TestContext, options: WorldOptions): Promise
   chmodSync(dir, 0o755);
   const makeKey = (name: string) => {
     const file = join(dir, name);
-    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', file]);
+    writeKeyPair(file);
     return file;
   };
   const hostKey = makeKey('host_key');
