@@ -78,7 +78,9 @@ describe('a server that closes the channel right behind the last byte', { concur
     assert.ok(received.equals(BYTES.subarray(0, size)), `${received.length} of ${size}`);
     assert.match((await reset).code ?? '', /^(?:EPIPE|ECONNRESET)$/);
     await idle(tunnel);
-    assert.ok(tunnel.lines.some(({ msg }) => msg === 'connection ended: reset by the target'));
+    await until(() => tunnel.lines.some(({ msg }) => msg === 'connection ended: reset by the target'), {
+      what: () => `the end in the log: ${JSON.stringify(tunnel.lines.at(-1))}`,
+    });
   });
 });
 
