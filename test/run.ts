@@ -12,7 +12,8 @@ import { spec, tap } from 'node:test/reporters';
 const LONGEST = [
   'lab/quick',
   'whole/daemon/hostile-memory',
-  'whole/nodes/further-nodes',
+  'whole/nodes/node-22',
+  'whole/nodes/node-24',
   'whole/server-setup/killed',
   'whole/daemon/apply',
   'whole/commands/command-lines',

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, test } from 'node:test';
-import { folderOfNode, FURTHER_NODES } from '../../support/nodes.ts';
+import { folderOfNode, type FURTHER_NODES } from '../../support/nodes.ts';
 
 /** Where it matters which Node.js runs: `npm run test:node -- 22` runs all tests under one. */
 const FILES = [
@@ -32,20 +32,18 @@ const FILES = [
 /** Some of them wait for others most of the time. */
 const AT_ONCE = 3;
 
-for (const version of FURTHER_NODES) {
+/** The files that depend on Node.js, each a test, under this version of it. */
+export function testUnderNode(version: (typeof FURTHER_NODES)[number]): void {
   const folder = folderOfNode(version);
-  describe(
-    `Node.js ${version}`,
-    { skip: folder === null && 'there is none for this machine', concurrency: AT_ONCE },
-    () => {
-      for (const name of FILES)
-        test(`passes ${name}`, async () => {
-          const { code, output } = await runTests(folder!, name);
-          assert.equal(code, 0, output);
-          assert.match(output, /^# pass [1-9]/m);
-        });
-    },
-  );
+  const skip = folder === null && 'there is none for this machine';
+  describe(`Node.js ${version}`, { skip, concurrency: AT_ONCE }, () => {
+    for (const name of FILES)
+      test(`passes ${name}`, async () => {
+        const { code, output } = await runTests(folder!, name);
+        assert.equal(code, 0, output);
+        assert.match(output, /^# pass [1-9]/m);
+      });
+  });
 }
 
 /** Runs one file of tests as this one runs: what was compiled, or the source through tsx. */

@@ -1,0 +1,3 @@
+import { testUnderNode } from './node-dependent.ts';
+
+testUnderNode('24');
