@@ -13,7 +13,7 @@ import { specFor, startTunnel } from '../../../support/tunnel.ts';
 import { freePort } from '../../../support/until.ts';
 
 test('agrees with OpenSSH on what no quantum computer breaks, and renews keys with it in the middle of a transfer', async (t) => {
-  const sshd = await startSshd({ config: ['RekeyLimit 1M', 'LogLevel DEBUG1'] });
+  const sshd = await startSshd({ everyKeyExchange: true, config: ['RekeyLimit 1M', 'LogLevel DEBUG1'] });
   t.after(() => sshd.stop());
   const echo = await startEcho();
   t.after(() => echo.close());
