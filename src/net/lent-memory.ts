@@ -29,7 +29,11 @@ export function readIntoLent(whose: 'own' | 'shared'): { readonly onread: OnRead
       buffer: () => memory.window(),
       callback: (bytes) => {
         for (const listener of listeners) listener(bytes);
-        if (take !== null && socket.readableLength === 0) return lend(memory, bytes, take, socket);
+        if (take !== null && socket.readableLength === 0) {
+          const isFull = bytes === memory.window().length;
+          lend(memory, bytes, take, socket);
+          return whose === 'own' || !isFull || letOthersRead(socket);
+        }
         return socket.push(Buffer.from(memory.window().subarray(0, bytes)));
       },
     },
@@ -108,7 +112,18 @@ let onReturn: ((memory: Buffer) => void) | null = null;
 let kept = 0;
 const MOST_KEPT = 8;
 
-function lend(memory: Memory, bytes: number, take: Take, socket: Socket): boolean {
+/**
+ * A read that fills its memory leaves more to read, and libuv would read up to 32 times, megabytes, before it looks at any other socket: this
+ * one goes on when the others have had their turn. The false result has Node.js stop reading.
+ */
+function letOthersRead(socket: Socket): false {
+  setImmediate(() => {
+    if (!socket.isPaused() && !socket.destroyed) socket._read(0);
+  });
+  return false;
+}
+
+function lend(memory: Memory, bytes: number, take: Take, socket: Socket): void {
   const { all } = memory;
   const now = { memory, buffer: all.buffer as ArrayBufferLike | null, after: [] as (() => void)[] };
   lending = now;
@@ -125,7 +140,6 @@ function lend(memory: Memory, bytes: number, take: Take, socket: Socket): boolea
   lending = null;
   if (now.buffer !== null) onReturn?.(all);
   memory.read(bytes);
-  return true;
 }
 
 interface Memory {

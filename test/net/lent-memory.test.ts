@@ -48,6 +48,33 @@ test('keeps the order where the stream still holds what came before', async (t) 
   assert.deepEqual([String(socket.read()), direct], ['firstsecond', '']);
 });
 
+test('reads on only after the other sockets had their turn, where shared memory is filled', async (t) => {
+  const { socket, reader, peer } = await opened(t, 'shared');
+  let full = 0;
+  let inTurn = 0;
+  let most = 0;
+  reader.direct((memory, _start, end) => {
+    if (end < memory.length) return;
+    full += 1;
+    if (inTurn === 0) setImmediate(() => (inTurn = 0));
+    inTurn += 1;
+    most = Math.max(most, inTurn);
+  });
+  const chunk = Buffer.alloc(4 * 1024 * 1024);
+  const pour = () => peer.write(chunk, () => full < 20 && pour());
+  pour();
+  await until(() => full >= 20, { what: 'reads that fill it' });
+  assert.equal(most, 1);
+  socket.pause();
+  const before = full;
+  pour();
+  await turn();
+  await turn();
+  assert.equal(full, before);
+  socket.resume();
+  await until(() => full > before, { what: 'it to be read on' });
+});
+
 for (const whose of ['own', 'shared'] as const) {
   test(`brings every byte in order in ${whose} memory, which is used again at once`, async (t) => {
     watchReturns((memory) => memory.fill(0xdb));
