@@ -116,7 +116,12 @@ function addConfirm(program: Command, { run }: Definitions): void {
   program
     .command('confirm')
     .description('keep the configuration that "tunneld apply --confirm" is trying')
-    .action(run(async () => (await import('../commands/daemon/confirm.ts')).confirm));
+    .action(
+      run(async () => {
+        const { confirm } = await import('../commands/daemon/confirm.ts');
+        return async (config: string | null) => await confirm(config); // what it has besides is no option of the command
+      }),
+    );
 }
 
 function addRetry(program: Command, { run }: Definitions): void {
