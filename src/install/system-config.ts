@@ -3,8 +3,8 @@ import type { Config } from '../model/config.ts';
 import type { ConfigEnvironment } from '../config/input/environment.ts';
 import { parseConfig } from '../config/parse.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { formatEndpoint } from '../model/endpoint.ts';
-import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
+import { formatEndpoint, sameEndpoint } from '../model/endpoint.ts';
+import { FORWARD_FLAGS, type ForwardSpec, type TunnelSpec } from '../model/spec.ts';
 import type { Account } from './steps/accounts.ts';
 import { checkFiles, ownershipSteps } from './systemd/config-files.ts';
 import { readFileState } from './steps/files.ts';
@@ -115,9 +115,9 @@ export function isSameServer(one: TunnelSpec, other: TunnelSpec): boolean {
 }
 
 export function hasForward({ forwards }: TunnelSpec, { kind, listen }: ForwardSpec): boolean {
-  return forwards.some((forward) => forward.kind === kind && formatEndpoint(forward.listen) === formatEndpoint(listen));
+  return forwards.some((forward) => forward.kind === kind && sameEndpoint(forward.listen, listen));
 }
 
 function option({ kind, listen }: ForwardSpec): string {
-  return `${{ remote: '-R', local: '-L', dynamic: '-D' }[kind]} ${formatEndpoint(listen)}`;
+  return `${FORWARD_FLAGS[kind]} ${formatEndpoint(listen)}`;
 }

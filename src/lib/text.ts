@@ -74,6 +74,16 @@ export function errorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** `1 tunnel`, `2 tunnels`. */
+export function plural(count: number, one: string): string {
+  return `${count} ${count === 1 ? one : `${one}s`}`;
+}
+
+/** The time since then (ISO 8601). */
+export function formatAge(iso: string, now: number): string {
+  return formatDuration(now - Date.parse(iso));
+}
+
 /** The two largest units: `3d 4h`, `2m 5s`, `0s`. */
 export function formatDuration(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));

@@ -55,5 +55,8 @@ export interface ForwardSpec {
   readonly proxyProtocol?: ProxyProtocol;
 }
 
+/** The option of ssh for each kind of forward. */
+export const FORWARD_FLAGS = { remote: '-R', local: '-L', dynamic: '-D' } as const;
+
 export const PROXY_PROTOCOLS = ['v1', 'v2'] as const;
 export type ProxyProtocol = (typeof PROXY_PROTOCOLS)[number];

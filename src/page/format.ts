@@ -40,7 +40,3 @@ export function formatTime(ms: number, now: number): string {
 export function formatDay(ms: number): string {
   return new Date(ms).toLocaleDateString([], { weekday: 'short', day: 'numeric', month: 'short' });
 }
-
-export function plural(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
-}

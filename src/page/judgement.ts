@@ -1,6 +1,6 @@
 import type { PageState } from './state.ts';
 import type { TunnelStatus } from '../status/document.ts';
-import { formatDuration } from '../lib/text.ts';
+import { formatAge, formatDuration } from '../lib/text.ts';
 import { own } from './own.ts';
 
 /** How a tunnel looks: up; up with a fault; not up yet, though nothing went wrong so far; down. */
@@ -67,7 +67,7 @@ export function troubleOf(
 ): { readonly message: string; readonly hint: string } | null {
   const { phase, failure, retryAt, silentSince, forwards } = tunnel;
   if (silentSince !== undefined)
-    return { message: `the connection has been silent for ${formatDuration(now - Date.parse(silentSince))}`, hint: '' };
+    return { message: `the connection has been silent for ${formatAge(silentSince, now)}`, hint: '' };
   if (phase !== 'up' && failure !== undefined) {
     const next = retryAt === undefined ? '' : `; next attempt ${untilText(Date.parse(retryAt) - now)}`;
     return { message: `${failure.message} (${failure.code})${next}`, hint: failure.hint };

@@ -1,7 +1,8 @@
+import { plural } from '../lib/text.ts';
 import { type Past, shareOf } from '../history/summary.ts';
 import type { Outage, OpenOutage } from '../history/outage.ts';
 import { element, setAttribute, setText, svg } from './dom.ts';
-import { formatDay, formatLength, formatShare, formatTime, plural } from './format.ts';
+import { formatDay, formatLength, formatShare, formatTime } from './format.ts';
 import { cellsOfDays, partsOf, severity, spanOf, type Cell } from './past.ts';
 
 /** A picture of some time, with a line of text below it about the place under the pointer, or the one chosen with the arrow keys. */

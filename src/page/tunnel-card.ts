@@ -1,9 +1,10 @@
+import { FORWARD_FLAGS } from '../model/spec.ts';
 import type { ForwardStatus, TunnelStatus } from '../status/document.ts';
-import { formatDuration } from '../lib/text.ts';
+import { formatAge, formatDuration, plural } from '../lib/text.ts';
 import { shareOf, type Past } from '../history/summary.ts';
 import { charts } from './charts.ts';
 import { element, setAttribute, setText, table } from './dom.ts';
-import { formatBytes, formatLength, formatMs, formatShare, formatTime, plural } from './format.ts';
+import { formatBytes, formatLength, formatMs, formatShare, formatTime } from './format.ts';
 import { brokenSince, lookOf, SIGNS, stateText, troubleOf } from './judgement.ts';
 import { own } from './own.ts';
 import { pastAt, spanOf } from './past.ts';
@@ -161,7 +162,7 @@ function visitorRow(
   { originator, target, since, bytesIn, bytesOut }: NonNullable<ForwardStatus['openConnections']>[number],
   now: number,
 ): readonly string[] {
-  const age = formatDuration(now - Date.parse(since));
+  const age = formatAge(since, now);
   return [originator, target, age, formatBytes(bytesIn), formatBytes(bytesOut)];
 }
 
@@ -171,7 +172,7 @@ function forwardRow(forward: ForwardStatus): readonly string[] {
   const { kind, listen, target, state, verified, connections, totalConnections, bytesIn, bytesOut } = forward;
   const verdict = kind === 'remote' && state === 'up' ? `, ${VERIFIED[verified]}` : '';
   return [
-    `${FLAGS[kind]} ${listen}`,
+    `${FORWARD_FLAGS[kind]} ${listen}`,
     target,
     `${state}${verdict}`,
     String(connections),
@@ -181,7 +182,6 @@ function forwardRow(forward: ForwardStatus): readonly string[] {
   ];
 }
 
-const FLAGS = { remote: '-R', local: '-L', dynamic: '-D' } as const;
 const VERIFIED = { yes: 'verified', no: 'leads elsewhere', unknown: 'not verified' } as const;
 
 function sharesText(past: Past, now: number): string {

@@ -1,3 +1,4 @@
+import { plural } from '../lib/text.ts';
 import { type ConfigurationState, assessHealth, assessTunnel, type Health } from './health.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
@@ -232,7 +233,7 @@ export function summaryLine(
     .filter(({ state }) => state.phase !== 'up')
     .map(({ spec, state }) => `${spec.name}: ${state.failure?.code ?? state.phase}`);
   const configuration = problem !== null ? ['the configuration file is not valid'] : trial !== null ? ['on trial'] : [];
-  const count = `${up} of ${whole.length} ${whole.length === 1 ? 'tunnel' : 'tunnels'} up`;
+  const count = `${up} of ${plural(whole.length, 'tunnel')} up`;
   return [...configuration, count, ...others, ...problems].join('; ');
 }
 

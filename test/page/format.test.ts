@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatBytes, formatLength, formatMs, formatShare, plural } from '../../src/page/format.ts';
+import { plural } from '../../src/lib/text.ts';
+import { formatBytes, formatLength, formatMs, formatShare } from '../../src/page/format.ts';
 
 test('writes bytes with at most three digits and a unit', () => {
   const rows = [0, 999, 1000, 1536, 10_240, 1_200_000, 5e12, 3e15];

@@ -5,7 +5,7 @@ import { ConfigError } from '../../config/input/problem.ts';
 import { credentialProblems, loadsCredentials } from '../../install/systemd/credentials.ts';
 import { exposedSecrets } from '../../connection/auth/exposed-secrets.ts';
 import { shellQuote } from '../../lib/shell-quote.ts';
-import { printable } from '../../lib/text.ts';
+import { plural, printable } from '../../lib/text.ts';
 import { findConfig } from '../find/config-file.ts';
 import { report } from '../text/report.ts';
 
@@ -18,9 +18,7 @@ export async function check(flag: string | null): Promise<void> {
   for (const { path, text } of await exposedSecrets(config.tunnels))
     report(printable(`${text}: chmod 600 ${shellQuote(path)}`));
   const names = config.tunnels.map((tunnel) => tunnel.name);
-  process.stdout.write(
-    `${config.file}: ${names.length === 1 ? '1 tunnel' : `${names.length} tunnels`}: ${names.join(', ')}\n`,
-  );
+  process.stdout.write(`${config.file}: ${plural(names.length, 'tunnel')}: ${names.join(', ')}\n`);
 }
 
 /** What keeps the service from starting again is no less a problem than what is wrong in the file. */

@@ -1,5 +1,5 @@
 import { ask } from '../../control/client.ts';
-import { errorText, formatDuration, printable } from '../../lib/text.ts';
+import { errorText, formatAge, printable } from '../../lib/text.ts';
 import { isMeant } from '../../model/redundancy.ts';
 import { isFine, type StatusDocument, type TunnelStatus } from '../../status/document.ts';
 import { downSince } from '../text/status-summary.ts';
@@ -39,7 +39,7 @@ export function pluginResult(document: StatusDocument, name: string | null): Plu
   const invalid = name === null && document.configProblem !== undefined;
   const figures = `|up=${tunnels.length - down.length};;;0;${tunnels.length}`;
   if (down.length > 0) {
-    const each = down.map((tunnel) => `${tunnel.name} down for ${sinceText(tunnel, now)}${causeOf(tunnel)}`);
+    const each = down.map((tunnel) => `${tunnel.name} down for ${formatAge(downSince(tunnel), now)}${causeOf(tunnel)}`);
     return { state: 'CRITICAL', text: `${down.length} of ${tunnels.length} down: ${each.join(', ')}${figures}` };
   }
   const notes = [
@@ -48,10 +48,6 @@ export function pluginResult(document: StatusDocument, name: string | null): Plu
   ];
   if (notes.length > 0) return { state: 'WARNING', text: `${notes.join(', ')}${figures}` };
   return { state: 'OK', text: `${tunnels.length} of ${tunnels.length} up${figures}` };
-}
-
-function sinceText(tunnel: TunnelStatus, now: number): string {
-  return formatDuration(now - Date.parse(downSince(tunnel)));
 }
 
 function causeOf({ failure }: TunnelStatus): string {

@@ -1,6 +1,6 @@
 import type { FleetDevice, FleetServer } from '../../fleet/document.ts';
 import { type Paint, painter } from '../../lib/paint.ts';
-import { escapeControls, formatDuration } from '../../lib/text.ts';
+import { escapeControls, formatAge } from '../../lib/text.ts';
 import { alignColumns } from './table.ts';
 
 /** The devices of one server, or of several side by side; then what is wrong, with its devices. */
@@ -50,10 +50,10 @@ function oneServer({ devices, at }: FleetServer, paint: Paint): readonly string[
       portOf(one),
       stateText(one, paint),
       one.verified,
-      one.since === undefined ? '-' : ago(one.since, now),
+      one.since === undefined ? '-' : formatAge(one.since, now),
       one.from ?? '-',
       one.visitors === null ? '-' : String(one.visitors),
-      one.lastSeen === undefined ? '-' : `${ago(one.lastSeen, now)} ago`,
+      one.lastSeen === undefined ? '-' : `${formatAge(one.lastSeen, now)} ago`,
     ]),
   ]);
 }
@@ -76,7 +76,7 @@ function sideBySide(servers: readonly FleetServer[], paint: Paint): readonly str
 function cell(one: FleetDevice, now: number, paint: Paint): string {
   return [
     `${portOf(one)} ${stateText(one, paint)}`,
-    ...(one.since === undefined ? [] : [ago(one.since, now)]),
+    ...(one.since === undefined ? [] : [formatAge(one.since, now)]),
     ...(one.verified === 'yes' ? ['verified'] : []),
     ...(one.visitors === null || one.visitors === 0 ? [] : [`visitors: ${one.visitors}`]),
   ].join(', ');
@@ -91,10 +91,6 @@ function stateText({ state, troubles }: FleetDevice, paint: Paint): string {
   if (troubles.length === 0) return paint(state, 32);
   const [{ code }] = troubles as [FleetDevice['troubles'][number]];
   return paint(state === 'up' ? `up, ${code}` : state === code ? state : `${state}, ${code}`, 31);
-}
-
-function ago(time: string, now: number): string {
-  return formatDuration(now - Date.parse(time));
 }
 
 function summary(servers: readonly FleetServer[]): string {

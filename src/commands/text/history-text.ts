@@ -1,5 +1,5 @@
 import type { HistoryDocument, OutageStatus, ShareStatus, TunnelHistory } from '../../history/document.ts';
-import { formatDuration } from '../../lib/text.ts';
+import { formatDuration, plural } from '../../lib/text.ts';
 import { alignColumns } from './table.ts';
 import { formatTime } from './time.ts';
 
@@ -28,7 +28,7 @@ function formatOutage(outage: OutageStatus, now: number): readonly string[] {
     ...(to === undefined ? ['not over yet'] : []),
     ...(ended === 'removed' ? ['until the tunnel was removed'] : []),
     ...(offMs === undefined ? [] : [`device off for ${formatDuration(offMs)}`]),
-    ...(visitors === 0 ? [] : [`${visitors} ${visitors === 1 ? 'connection' : 'connections'} cut`]),
+    ...(visitors === 0 ? [] : [`${plural(visitors, 'connection')} cut`]),
     ...(clock === undefined ? [] : ['the clock may have been wrong']),
     ...(message === undefined ? [] : [message]),
   ];
@@ -36,12 +36,12 @@ function formatOutage(outage: OutageStatus, now: number): readonly string[] {
 }
 
 /** What is shorter than a second is not nothing. */
-function lengthOf(ms: number): string {
+export function lengthOf(ms: number): string {
   return ms < 1000 ? '<1s' : formatDuration(ms);
 }
 
 function summary({ outages, longest, mostFrequentCause }: TunnelHistory): string {
-  const count = `${outages.length} ${outages.length === 1 ? 'outage' : 'outages'}`;
+  const count = plural(outages.length, 'outage');
   if (longest === undefined || mostFrequentCause === undefined || outages.length === 1) return count;
   return `${count}, the longest ${lengthOf(longest.durationMs)}, most often ${mostFrequentCause}`;
 }

@@ -1,7 +1,9 @@
 import type { FailureStatus, ForwardStatus, PreviousTunnel, TunnelStatus } from '../../status/document.ts';
 import type { Paint } from '../../lib/paint.ts';
-import { formatDuration } from '../../lib/text.ts';
+import { formatAge, formatDuration } from '../../lib/text.ts';
+import { lengthOf } from './history-text.ts';
 import { certificateText } from '../../model/host-certificate.ts';
+import { FORWARD_FLAGS } from '../../model/spec.ts';
 import { EXPOSED, type Phase } from '../../model/state.ts';
 import { downSince } from './status-summary.ts';
 import { alignColumns } from './table.ts';
@@ -63,7 +65,7 @@ function formatCertificate({ certificate }: TunnelStatus): readonly string[] {
 
 /** An outage that is over, in a line. */
 export function formatOutage({ cause, to, durationMs }: NonNullable<TunnelStatus['lastOutage']>, now: number): string {
-  return `down ${durationMs < 1000 ? '<1s' : formatDuration(durationMs)}, ${ago(to, now)}: ${cause}`;
+  return `down ${lengthOf(durationMs)}, ${ago(to, now)}: ${cause}`;
 }
 
 function formatPrevious({ name, phase, since: start, server, listen }: PreviousTunnel, now: number): string {
@@ -82,16 +84,13 @@ const PHASE_COLOURS: Readonly<Record<Phase, number>> = {
   stopped: 90,
 };
 
-/** The kind of forward, as the option of ssh. */
-const WHERE: Readonly<Record<ForwardStatus['kind'], string>> = { remote: '-R', local: '-L', dynamic: '-D' };
-
 function formatForward(forward: ForwardStatus, now: number, paint: Paint): readonly string[] {
   const state = paint(forward.state, forward.state === 'up' ? 32 : forward.state === 'refused' ? 31 : 33);
   const why = forward.unverified === undefined ? '' : `: ${forward.unverified}`;
   const verified = forward.state === 'up' ? ` (verified: ${forward.verified}${why})` : '';
   const traffic = `${forward.connections} open, ${forward.totalConnections} in all, ${size(forward.bytesIn)} in, ${size(forward.bytesOut)} out`;
   return [
-    `  ${WHERE[forward.kind]} ${forward.listen} → ${forward.target}  ${state}${verified}, ${traffic}`,
+    `  ${FORWARD_FLAGS[forward.kind]} ${forward.listen} → ${forward.target}  ${state}${verified}, ${traffic}`,
     ...formatConnections(forward, now),
     ...(forward.exposed === true ? [`    ${paint('open to others', 33)}: ${EXPOSED}`] : []),
     ...(forward.targetFailure === undefined ? [] : formatFailure(forward.targetFailure, 'target', now, '    ', true)),
@@ -129,11 +128,11 @@ function formatFailure(
 }
 
 function since(iso: string, now: number): string {
-  return `for ${formatDuration(now - Date.parse(iso))} (since ${formatTime(iso, now)})`;
+  return `for ${formatAge(iso, now)} (since ${formatTime(iso, now)})`;
 }
 
 export function ago(iso: string, now: number): string {
-  return `${formatDuration(now - Date.parse(iso))} ago`;
+  return `${formatAge(iso, now)} ago`;
 }
 
 export function ahead(iso: string, now: number): string {

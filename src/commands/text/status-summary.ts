@@ -1,4 +1,4 @@
-import { formatDuration } from '../../lib/text.ts';
+import { formatAge } from '../../lib/text.ts';
 import { FAILURES } from '../../model/failure.ts';
 import type { ForwardStatus, TunnelStatus } from '../../status/document.ts';
 
@@ -62,11 +62,11 @@ function describe(tunnel: TunnelStatus, condition: Condition, now: number): stri
   const why = cause === null ? '' : `: ${cause}`;
   switch (condition) {
     case 'blocked':
-      return `down for ${elapsed(downSince(tunnel), now)}, and needs you${why}`;
+      return `down for ${formatAge(downSince(tunnel), now)}, and needs you${why}`;
     case 'down':
-      return `down for ${elapsed(downSince(tunnel), now)}${why}`;
+      return `down for ${formatAge(downSince(tunnel), now)}${why}`;
     case 'silent':
-      return `without an answer for ${elapsed(tunnel.silentSince ?? tunnel.since, now)}`;
+      return `without an answer for ${formatAge(tunnel.silentSince ?? tunnel.since, now)}`;
     case 'starting':
       return 'connecting';
     case 'degraded':
@@ -95,8 +95,4 @@ function presentFailure(tunnel: TunnelStatus): TunnelStatus['failure'] {
   if (failure === undefined) return undefined;
   // A listener is refused a moment before its tunnel is called down.
   return Date.parse(failure.at) >= Date.parse(downSince(tunnel)) - 1000 ? failure : undefined;
-}
-
-function elapsed(iso: string, now: number): string {
-  return formatDuration(now - Date.parse(iso));
 }

@@ -1,3 +1,4 @@
+import { plural } from '../../lib/text.ts';
 import type { ForwardStatus, StatusDocument, TunnelStatus } from '../../status/document.ts';
 import { painter } from '../../lib/paint.ts';
 import { ago, ahead, formatOutage, formatTunnel } from './status-details.ts';
@@ -242,7 +243,7 @@ function section(lines: readonly string[]): readonly string[] {
 
 function missing(rows: number, details: number): string {
   const what = [
-    ...(rows === 0 ? [] : [`${rows} more ${rows === 1 ? 'tunnel' : 'tunnels'}`]),
+    ...(rows === 0 ? [] : [plural(rows, 'more tunnel')]),
     ...(details === 0 ? [] : [`the details of ${details}`]),
   ];
   return `… ${what.length === 0 ? 'more' : what.join(' and ')}: tunneld status | less`;

@@ -1,3 +1,4 @@
+import { plural } from '../../lib/text.ts';
 import { BadValue, isEmpty, show } from './value.ts';
 
 /**
@@ -16,7 +17,7 @@ export function readDuration(raw: unknown): number {
 export function readDurationFrom(min: number): (raw: unknown) => number {
   return (raw) => {
     const ms = readDuration(raw);
-    if (ms < min * 1000) throw new BadValue(`must be at least ${min} second${min === 1 ? '' : 's'}, not ${show(raw)}`);
+    if (ms < min * 1000) throw new BadValue(`must be at least ${plural(min, 'second')}, not ${show(raw)}`);
     return ms;
   };
 }
