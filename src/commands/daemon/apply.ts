@@ -166,7 +166,7 @@ async function isSameFile(one: string, other: string): Promise<boolean> {
 }
 
 /** The terminal may be reached through the tunnel that is about to change: what was begun is finished without it. */
-function outliveTerminal(): void {
+export function outliveTerminal(): void {
   process.on('SIGHUP', () => {});
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error').on('error', () => {});
 }

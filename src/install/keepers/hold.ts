@@ -4,15 +4,14 @@ import { shellQuote } from '../../lib/shell-quote.ts';
 import { putFile, readFileState } from '../steps/files.ts';
 import { mustRun, type Runner } from '../steps/run-program.ts';
 import type { UserManager } from '../takeover/old-unit.ts';
-import type { Hold, Keeper } from './keeper.ts';
+import type { Hold, LinuxKeeper } from './keeper.ts';
 import type { OldMachine, OldProcess } from './machine.ts';
 import { familyOf, topOf } from './processes.ts';
 
 /** Stops what keeps a tunnel up, until it is started again or the machine is. */
-export async function stopKeeper(keeper: Keeper, machine: OldMachine, run: Runner): Promise<void> {
+export async function stopKeeper(keeper: LinuxKeeper, machine: OldMachine, run: Runner): Promise<void> {
   const { hold } = keeper;
   if (hold.type === 'unit') await mustRun(run, systemctl(hold.user, 'stop', ...unitsOf(hold)));
-  else if (hold.type === 'launchd') await mustRun(run, ['launchctl', 'bootout', `${hold.domain}/${hold.label}`]);
   else {
     const pids = processesOf(keeper, machine);
     if (pids.length > 0) await mustRun(run, ['/bin/sh', '-c', endScript(pids)]);
@@ -24,7 +23,7 @@ function unitsOf({ unit, timer }: Extract<Hold, { type: 'unit' }>): readonly str
 }
 
 /** The processes that it has started and that run. */
-export function processesOf({ commands }: Keeper, machine: OldMachine): readonly number[] {
+export function processesOf({ commands }: LinuxKeeper, machine: OldMachine): readonly number[] {
   return [...new Set(commands.flatMap((command) => familyOf(command, machine)))];
 }
 
@@ -41,11 +40,10 @@ exit 0`;
 }
 
 /** A script for sh that starts again what runs now, as it was started; `:` where nothing runs. */
-export function startScript(keeper: Keeper, machine: OldMachine): string {
-  const { hold, file, running } = keeper;
+export function startScript(keeper: LinuxKeeper, machine: OldMachine): string {
+  const { hold, running } = keeper;
   if (!running) return ':';
   if (hold.type === 'unit') return words(systemctl(hold.user, 'start', ...unitsOf(hold)));
-  if (hold.type === 'launchd') return words(['launchctl', 'bootstrap', hold.domain, file!]);
   const pids = processesOf(keeper, machine);
   const started =
     hold.type === 'lines'
@@ -95,7 +93,7 @@ function exports(environment: Readonly<Record<string, string>>): string {
 }
 
 /** Keeps it from starting again. Resolves with what was done, and rejects where it cannot be done. */
-async function disableKeeper({ hold, file, name, enabled }: Keeper, run: Runner): Promise<string> {
+async function disableKeeper({ hold, file, name, enabled }: LinuxKeeper, run: Runner): Promise<string> {
   switch (hold.type) {
     case 'unit':
       if (!enabled) return `${name} is stopped, and does not start by itself`;
@@ -103,9 +101,6 @@ async function disableKeeper({ hold, file, name, enabled }: Keeper, run: Runner)
       // autossh that is ended leaves its unit failed.
       await run(systemctl(hold.user, 'reset-failed', hold.unit));
       return `${name} is stopped and disabled; ${file} is kept`;
-    case 'launchd':
-      await mustRun(run, ['launchctl', 'disable', `${hold.domain}/${hold.label}`]);
-      return `${name} is stopped and disabled`;
     case 'lines':
       await commentOut(file!, hold);
       return `${name} is stopped, and a comment now`;
@@ -129,12 +124,10 @@ async function commentOut(
 }
 
 /** For a person: what will be done with it. */
-export function describeEnd({ hold, name, file, enabled }: Keeper): string {
+export function describeEnd({ hold, name, file, enabled }: LinuxKeeper): string {
   switch (hold.type) {
     case 'unit':
       return enabled ? `stop and disable ${name}` : `stop ${name}`;
-    case 'launchd':
-      return `stop and disable ${name}`;
     case 'lines':
       return `stop what ${name} has started, and make line ${hold.lines[0] + 1} of ${file} a comment`;
     case 'process':
@@ -154,7 +147,7 @@ function words(argv: readonly string[]): string {
 
 /** Disables all; a failure of one leaves the others disabled. Resolves with one line for each. */
 export async function disableAll(
-  keepers: readonly Keeper[],
+  keepers: readonly LinuxKeeper[],
   run: Runner,
 ): Promise<{ done: string[]; failed: string[] }> {
   const done: string[] = [];

@@ -2,7 +2,7 @@ import { parseCommandLine } from '../../config/command-line/parse.ts';
 import type { OldCommand, UserManager } from '../takeover/old-unit.ts';
 
 /** Something on this machine that keeps ssh tunnels up today. */
-export interface Keeper {
+export interface Keeper<H extends Hold = Hold> {
   /** As a person knows it: `autossh-home.service`, `/etc/crontab:12`. */
   readonly name: string;
   /** The file that it was read from; null for a process. */
@@ -13,7 +13,14 @@ export interface Keeper {
   /** Whether it starts by itself when the machine does. */
   readonly enabled: boolean;
   readonly running: boolean;
-  readonly hold: Hold;
+  readonly hold: H;
+}
+
+/** One of a machine with systemd. */
+export type LinuxKeeper = Keeper<Exclude<Hold, { readonly type: 'launchd' }>>;
+
+export function isOfLinux(keeper: Keeper): keeper is LinuxKeeper {
+  return keeper.hold.type !== 'launchd';
 }
 
 /** How it is stopped, started again, and kept from starting. */

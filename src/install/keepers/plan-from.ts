@@ -10,7 +10,7 @@ import type { Account } from '../steps/accounts.ts';
 import { configStep, hasForward, isSameServer, type PlannedConfig, refuseStandby } from '../system-config.ts';
 import { CONFIG, serviceEnvironment } from '../systemd/service-paths.ts';
 import { type OwnedCommand, planTunnels } from '../takeover/takeover.ts';
-import type { Keeper } from './keeper.ts';
+import type { Keeper, LinuxKeeper } from './keeper.ts';
 
 /** What is made of the keepers. */
 export interface FromPlan extends PlannedConfig {
@@ -18,14 +18,14 @@ export interface FromPlan extends PlannedConfig {
   readonly yaml: string;
   /** Those of it that do what the keepers do. */
   readonly specs: readonly TunnelSpec[];
-  readonly taken: readonly Keeper[];
+  readonly taken: readonly LinuxKeeper[];
   /** Those that cannot be taken over, and why. */
   readonly left: readonly { readonly keeper: Keeper; readonly why: string }[];
 }
 
 /** Plans the tunnels of these keepers in the service's configuration, whose text is `existing`; changes nothing. */
 export async function planFrom(
-  keepers: readonly Keeper[],
+  keepers: readonly LinuxKeeper[],
   existing: string | null,
   accounts: readonly Account[],
   here: ConfigEnvironment,
@@ -34,7 +34,7 @@ export async function planFrom(
   const before = existing === null ? [] : (await parseConfig(existing, CONFIG, service)).tunnels;
   const names = new Set(before.map(({ name }) => name));
   const commands: OwnedCommand[] = [];
-  const taken: Keeper[] = [];
+  const taken: LinuxKeeper[] = [];
   const left: { keeper: Keeper; why: string }[] = [];
   for (const keeper of keepers) {
     try {
@@ -90,7 +90,8 @@ function accountOf(user: string, accounts: readonly Account[]): Account {
   throw new UserError(`it runs as the user ${user}, which does not exist`);
 }
 
-function sameAs(tunnel: TunnelSpec, all: readonly TunnelSpec[]): TunnelSpec | undefined {
+/** The tunnel of these that does what this one does. */
+export function sameAs(tunnel: TunnelSpec, all: readonly TunnelSpec[]): TunnelSpec | undefined {
   return all.find(
     (one) =>
       isSameServer(one, tunnel) &&

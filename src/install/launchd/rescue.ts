@@ -6,7 +6,7 @@ import type { LaunchdService } from './service.ts';
  * and bootstrap nothing else would: an installation through the tunnel itself loses its shell there, and all that the shell runs.
  */
 export function startRescue(
-  service: LaunchdService,
+  service: Pick<LaunchdService, 'domain' | 'target' | 'plist'>,
   env: NodeJS.ProcessEnv,
   installer: number = process.pid,
 ): { stop(): void } {

@@ -9,7 +9,10 @@ interface UnloadDeps {
 }
 
 /** Stops and unloads the service, and waits until it is unloaded. Resolves with whether it was loaded. */
-export async function unloadService(service: LaunchdService, { clock, launchctl }: UnloadDeps): Promise<boolean> {
+export async function unloadService(
+  service: Pick<LaunchdService, 'target'>,
+  { clock, launchctl }: UnloadDeps,
+): Promise<boolean> {
   const { code, text } = await launchctl('bootout', service.target);
   if (NOT_LOADED.includes(code)) return false;
   if (!GOING.includes(code)) throw new UserError(`launchctl bootout failed with ${code}: ${text}`);
@@ -46,17 +49,17 @@ const GOING: readonly number[] = [
 ];
 
 /** Keeps launchd from loading the service at the next boot; launchd remembers this even without the plist. */
-export async function disableService({ target }: LaunchdService, launchctl: Launchctl): Promise<void> {
+export async function disableService({ target }: Pick<LaunchdService, 'target'>, launchctl: Launchctl): Promise<void> {
   const { code, text } = await launchctl('disable', target);
   if (code !== LAUNCHCTL.ok && !NOT_LOADED.includes(code))
     throw new UserError(`launchctl disable failed with ${code}: ${text}`);
 }
 
-export async function isLoaded(service: LaunchdService, launchctl: Launchctl): Promise<boolean> {
+export async function isLoaded(service: Pick<LaunchdService, 'target'>, launchctl: Launchctl): Promise<boolean> {
   return (await launchctl('print', service.target)).code === LAUNCHCTL.ok;
 }
 
-export function noDomain({ domain, account }: LaunchdService): UserError {
+export function noDomain({ domain, account }: Pick<LaunchdService, 'domain' | 'account'>): UserError {
   return new UserError(
     `the launchd domain ${domain} does not exist: an agent needs ${account.name} to be logged in at the screen of this Mac. ` +
       'Log in there and run this again, or install a daemon: sudo tunneld install',

@@ -10,8 +10,18 @@ WORDS = {3: "No such process", 5: "Input/output error", 36: "Operation now in pr
          1: "Operation not permitted", 119: "Service is disabled", 125: "Domain does not support specified action"}
 
 
+# Of another service than ours, `service` and `pid` have its label behind them.
+OURS = "dev.tunneld.tunneld"
+suffix = ""
+
+
+def about(label):
+    global suffix
+    suffix = "" if label == OURS else f"-{label}"
+
+
 def path(name):
-    return os.path.join(STATE, name)
+    return os.path.join(STATE, name + suffix if name in ("service", "pid") else name)
 
 
 def read(name, default=None):
@@ -107,8 +117,18 @@ def keep(target, plist):
         time.sleep(max(0, 0.5 - (time.time() - started)))
 
 
+def label_in(plist):
+    import plistlib
+    try:
+        with open(plist, "rb") as file:
+            return plistlib.load(file)["Label"]
+    except Exception:
+        return OURS
+
+
 def main(command, *args):
     if command == "keep":
+        about(args[0].split("/")[-1])
         return keep(*args)
     with open(path("calls"), "a") as file:
         file.write(" ".join([command, *args]) + "\n")
@@ -118,6 +138,7 @@ def main(command, *args):
         write(f"fail-{command}", "\n".join(codes[1:]))
         fail(verb, int(codes[0]))
     target = args[-1] if command != "bootstrap" else args[0]
+    about(label_in(args[1]) if command == "bootstrap" else target.split("/")[-1])
     no_domain = read("no-domain")
     if no_domain and command != "enable" and command != "disable":
         if command == "print" or no_domain == "112":

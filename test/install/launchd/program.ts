@@ -1,8 +1,12 @@
-// Stands for the program in tests of its installation: the two commands, as called by a user who is not root, and for `run` the daemon.
+// Stands for the program in tests of its installation: the two commands and `init --from` as `from`, as called by a user who is not root, and for `run`
+// the daemon.
 // It performs the steps that those commands are given.
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { installLaunchd } from '../../../src/commands/service/install-launchd.ts';
 import { uninstallLaunchd } from '../../../src/commands/service/uninstall-launchd.ts';
+import { initFromLaunchd } from '../../../src/commands/setup/init/from-launchd.ts';
+import { Outcome } from '../../../src/commands/setup/init/outcome.ts';
+import { createQuestions } from '../../../src/commands/text/prompt.ts';
 import { systemEnvironment } from '../../../src/config/input/environment.ts';
 import type { Step } from '../../../src/install/steps/step.ts';
 import { exitCodeOf } from '../../../src/program/error-boundary.ts';
@@ -19,6 +23,10 @@ const options = {
   purge: args.includes('--purge'),
   yes: args.includes('--yes'),
 };
+if (command === 'from') {
+  const from = initFromLaunchd('autossh', options, createQuestions(true), new Outcome(), caller, carryOut);
+  process.exit(await from.catch(exitCodeOf));
+}
 process.exit(
   await (command === 'install' ? installLaunchd : uninstallLaunchd)(null, options, carryOut, caller).then(
     () => 0,

@@ -65,7 +65,7 @@ function mayInstall(): boolean {
 }
 
 /** Waits for the daemon's own word; a tunnel that does not come up in time is no success. */
-async function untilVerified(configFlag: string, name: string): Promise<number> {
+export async function untilVerified(configFlag: string, name: string): Promise<number> {
   let tunnel: TunnelStatus | undefined;
   for (let waited = 0; waited < VERIFIED_MS; waited += 200) {
     tunnel = (await daemonStatus(configFlag))?.tunnels.find((one) => one.name === name);

@@ -11,18 +11,18 @@ import { thisProgram } from '../../../install/systemd/program.ts';
 import { CONFIG } from '../../../install/systemd/service-paths.ts';
 import { describeEnd } from '../../../install/keepers/hold.ts';
 import { findKeepers } from '../../../install/keepers/find.ts';
-import type { Keeper } from '../../../install/keepers/keeper.ts';
+import { isOfLinux, type Keeper } from '../../../install/keepers/keeper.ts';
 import { type OldMachine, thisMachine } from '../../../install/keepers/machine.ts';
 import { type FromPlan, planFrom } from '../../../install/keepers/plan-from.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
-import { shellWord } from '../../../lib/shell-quote.ts';
 import { UserError } from '../../../lib/user-error.ts';
 import { install, lockFile } from '../../service/install.ts';
 import { requireSystemd } from '../../service/require-systemd.ts';
 import { isInOwnUnit, runInOwnUnit } from '../../service/takeover/own-unit.ts';
-import { printChanges } from '../../text/changes-text.ts';
+import { applySteps, printChanges } from '../../text/changes-text.ts';
 import type { Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
+import { chosenKeepers, describeKeeper } from './chosen-keepers.ts';
 import { handOver, RESTORE_AT_END } from './hand-over.ts';
 import type { Outcome } from './outcome.ts';
 
@@ -42,7 +42,12 @@ export async function initFrom(
   questions: Questions,
   outcome: Outcome,
 ): Promise<number> {
-  if (process.platform === 'darwin') throw new UserError(await forMac(what));
+  if (process.platform === 'darwin') {
+    if (flag !== null) throw new UserError('--from makes tunnels of the service: leave --config out', EXIT.usage);
+    const { initFromLaunchd } = await import('./from-launchd.ts');
+    const apply = applySteps(options.dryRun, runProgram);
+    return await initFromLaunchd(what, options, questions, outcome, systemEnvironment(), apply);
+  }
   if (flag !== null && flag !== CONFIG)
     throw new UserError(
       `--from makes tunnels of the service, whose configuration is ${CONFIG}: leave --config out`,
@@ -53,7 +58,7 @@ export async function initFrom(
   let again: boolean;
   try {
     const machine = await thisMachine(runProgram);
-    const keepers = choose(findKeepers(machine), what);
+    const keepers = chosenKeepers(findKeepers(machine), what);
     const old = keepers.find(({ hold }) => hold.type === 'unit' && hold.unit === UNIT && hold.user === null);
     if (old !== undefined) again = await leaveToInstall(keepers);
     else {
@@ -81,24 +86,6 @@ export async function offerFrom(flag: string | null, { interactive, confirm }: Q
   return await confirm('Take them over, instead of making a new one?');
 }
 
-function describeKeeper({ name, file, commands, running }: Keeper): string {
-  const where = file === null || name.startsWith(file) ? '' : ` (${file})`;
-  const what = commands.map(({ program, args, user }) => `${[program, ...args].map(shellWord).join(' ')}, as ${user}`);
-  return `${name}${where}${running ? ', which runs' : ''}: ${what.join('; ')}`;
-}
-
-function choose(all: readonly Keeper[], what: string): readonly Keeper[] {
-  if (/^(?:autossh|ssh|all)$/.test(what)) return all;
-  const found = all.filter(
-    ({ name, file }) => what === name || what === file || `${what}.service` === name || `process ${what}` === name,
-  );
-  if (found.length > 0) return found;
-  const names = all.map(({ name }) => name);
-  throw new UserError(
-    `${JSON.stringify(what)} keeps no ssh tunnel here${names.length === 0 ? ', and nothing else does' : `; what does: ${names.join(', ')}`}`,
-  );
-}
-
 function sort(keepers: readonly Keeper[]): { readonly active: readonly Keeper[]; readonly idle: readonly Keeper[] } {
   const isActive = ({ enabled, running }: Keeper) => enabled || running;
   return { active: keepers.filter(isActive), idle: keepers.filter((keeper) => !isActive(keeper)) };
@@ -124,7 +111,7 @@ async function work(
   const here = systemEnvironment();
   const existing = (await readFileState(CONFIG))?.content ?? null;
   const from = await planFrom(
-    active.filter(({ why }) => why === null),
+    active.filter(isOfLinux).filter(({ why }) => why === null),
     existing,
     machine.accounts,
     here,
@@ -174,18 +161,4 @@ async function ask(
   const names = taken.map(({ name }) => name).join(', ');
   if (!(await confirm(`Let tunneld keep these tunnels, in the place of ${names}?`)))
     throw new UserError('nothing was changed');
-}
-
-/** A Mac's service has an account of its own kind; what is found is shown. */
-async function forMac(what: string): Promise<string> {
-  const keepers = choose(findKeepers(await thisMachine(runProgram)), what);
-  const lines = keepers.map((keeper) =>
-    keeper.why === null ? describeKeeper(keeper) : `${keeper.name} is not understood: ${keeper.why}`,
-  );
-  const commands = keepers.flatMap((keeper) =>
-    keeper.commands.map(({ args }) => `  tunneld run ${args.map(shellWord).join(' ')} --print-config`),
-  );
-  return [...lines, 'on a Mac, --from does not change anything yet: print each configuration with', ...commands].join(
-    '\n',
-  );
 }

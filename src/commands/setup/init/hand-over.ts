@@ -2,8 +2,6 @@ import { rm } from 'node:fs/promises';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { defaultControlSocket } from '../../../config/input/paths.ts';
 import { createCandidate, removeCandidate } from '../../../config/candidate.ts';
-import { createIdentityCache } from '../../../connection/auth/identity-cache.ts';
-import { openLogin } from '../../../connection/route/open-login.ts';
 import { applyChanges, type Change } from '../../../install/steps/apply-changes.ts';
 import { putFile } from '../../../install/steps/files.ts';
 import type { Plan } from '../../../install/plan-system.ts';
@@ -15,22 +13,19 @@ import { disableAll, processesOf, startScript, stopKeeper } from '../../../insta
 import { type OldMachine, thisMachine } from '../../../install/keepers/machine.ts';
 import type { FromPlan } from '../../../install/keepers/plan-from.ts';
 import { systemClock } from '../../../lib/async/clock.ts';
-import { NEVER } from '../../../lib/async/never.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
-import { createLogger } from '../../../lib/log/log.ts';
 import { errorText } from '../../../lib/text.ts';
 import { UserError } from '../../../lib/user-error.ts';
-import { asFailure, hintFor } from '../../../model/failure.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import { confirm } from '../../daemon/confirm.ts';
 import { tryToHandOverKeys } from '../../daemon/reload.ts';
 import { request } from '../../find/daemon-request.ts';
 import { statusAt } from '../../find/daemon-status.ts';
-import { processTurns } from '../../find/process-turns.ts';
 import { proveTakeover } from '../../service/takeover/prove-takeover.ts';
 import { writeToJournal } from '../../service/takeover/own-unit.ts';
 import { reportChange } from '../../text/changes-text.ts';
 import { report } from '../../text/report.ts';
+import { logInOnce } from './log-in-once.ts';
 
 /** A script that undoes what a killed hand-over has begun. */
 const RESTORE = '/run/tunneld-takeover.restore';
@@ -104,21 +99,6 @@ function differentLogins(specs: readonly TunnelSpec[]): readonly TunnelSpec[] {
     return [JSON.stringify([host, port, user, identityFiles, passwordFile, jumps]), spec] as const;
   });
   return [...new Map(logins).values()];
-}
-
-/** A wrong key, host key or password shows without touching what works. */
-async function logInOnce(spec: TunnelSpec): Promise<void> {
-  const log = createLogger('fatal', () => {});
-  const deps = { clock: systemClock, turns: processTurns, log, identities: createIdentityCache() };
-  try {
-    const login = await openLogin(spec, deps, NEVER);
-    await login.close();
-  } catch (error) {
-    const { code, message, hint } = asFailure(error);
-    throw new UserError(`${spec.name}: ${code}: ${message}\n${hintFor(spec.name, hint)}`, EXIT.failed, {
-      cause: error,
-    });
-  }
 }
 
 /** What the server refused to the old ones may be refused to the new ones. */

@@ -293,7 +293,8 @@ function checkName(name: string): string {
   throw wrongUsage(`${JSON.stringify(name)} is not a name for a tunnel: use a-z, 0-9, - and _ (--name)`);
 }
 
-function nameOf(host: string): string {
+/** A tunnel is named after its server. */
+export function nameOf(host: string): string {
   const name = host.toLowerCase().replaceAll(/[^a-z0-9_-]+/g, '-');
   return name.replaceAll(/^[-_]+|-+$/g, '') || 'tunnel';
 }

@@ -6,7 +6,7 @@ import { handOver, RESTORE_AT_END } from '../../../../src/commands/setup/init/ha
 import { changesOf } from '../../../../src/install/steps/apply-changes.ts';
 import { runProgram, type Runner } from '../../../../src/install/steps/run-program.ts';
 import type { Step } from '../../../../src/install/steps/step.ts';
-import type { Keeper } from '../../../../src/install/keepers/keeper.ts';
+import type { LinuxKeeper as Keeper } from '../../../../src/install/keepers/keeper.ts';
 import { thisMachine } from '../../../../src/install/keepers/machine.ts';
 import { systemManager } from '../../../../src/install/systemd/manager.ts';
 

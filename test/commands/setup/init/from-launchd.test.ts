@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { before, test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { renderPlist } from '../../../../src/install/launchd/plist.ts';
+import { fakeMac } from '../../../install/launchd/mac.ts';
+import { listen } from '../../../support/listen.ts';
+import { startSshd } from '../../../support/sshd.ts';
+import { freePort, removeAtExit, until } from '../../../support/until.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tunneld-from-'));
+removeAtExit(folder);
+const PROGRAM = join(folder, 'dist/program.js');
+
+before(() => {
+  const [build, entry] = ['../../../../packaging/build.mjs', '../../../install/launchd/program.ts'].map((path) =>
+    fileURLToPath(new URL(path, import.meta.url)),
+  ) as [string, string];
+  execFileSync(process.execPath, [build, '--entry', entry, '--outdir', join(folder, 'dist')]);
+});
+
+test('takes over a job of launchd, and has launchd run it again where the new tunnel does not come up', async (t) => {
+  const { mac, run, verbs, port, job, config, before, service, sshd } = await start(t);
+  await until(() => answers(port), { what: 'the tunnel of the job' });
+  const dry = await run('--dry-run');
+  assert.equal(dry.code, 10, dry.stderr);
+  assert.match(dry.stdout, /^would stop and disable \S+relay\.plist\nwould write \S+config\.yaml:\n/m);
+  assert.deepEqual([readFileSync(config, 'utf8'), mac.get('service')], [before, null]);
+
+  // Its key does not let it in: nothing is touched.
+  const keys = readFileSync(sshd.authorizedKeysFile);
+  writeFileSync(sshd.authorizedKeysFile, '');
+  mac.set('calls', '');
+  const refused = await run();
+  assert.equal(refused.code, 1, refused.stderr);
+  assert.match(refused.stderr, /127-0-0-1: auth-rejected: /);
+  assert.deepEqual([verbs(), readFileSync(config, 'utf8')], [[], before]);
+  writeFileSync(sshd.authorizedKeysFile, keys);
+
+  // The service does not start.
+  mac.set('fail-bootstrap', '1');
+  const failed = await run();
+  assert.equal(failed.code, 1, failed.stderr);
+  assert.match(failed.stderr, /launchctl bootstrap failed with 1: .*\n.*what kept the tunnels before runs again/s);
+  assert.deepEqual([readFileSync(config, 'utf8'), mac.get('service'), existsSync(service)], [before, null, false]);
+  await until(() => answers(port), { what: 'the tunnel of the job again' });
+
+  mac.set('calls', '');
+  const taken = await run();
+  assert.equal(taken.code, 0, taken.stderr);
+  assert.match(taken.stderr, /127-0-0-1 is up, and verified.*relay\.plist is stopped and disabled; the file is kept/s);
+  assert.ok(mac.calls().includes(`bootout ${job}`) && mac.calls().at(-1) === `disable ${job}`, mac.calls().join());
+  assert.equal(mac.get('service-org.example.relay'), null);
+  assert.match(readFileSync(config, 'utf8'), /^ {2}a: .*\n {2}127-0-0-1:\n/m);
+  assert.ok(await answers(port));
+
+  const again = await run();
+  assert.equal(again.code, 1, again.stderr);
+  assert.match(again.stderr, /relay\.plist is left as it is: launchd does not run it/);
+});
+
+/** Whether what is behind the tunnel speaks. */
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {});
+    socket.once('data', () => resolve(true));
+    socket.once('close', () => resolve(false));
+    socket.once('error', () => resolve(false));
+    socket.setTimeout(5000, () => socket.destroy());
+  });
+}
+
+/** A job that keeps a tunnel up with ssh, on a Mac without the service. */
+async function start(t: TestContext) {
+  const [sshd, mac] = await Promise.all([startSshd(), fakeMac(t)]);
+  t.after(() => sshd.stop());
+  const target = createServer((one) => one.on('error', () => {}).end('SSH-2.0-x\r\n'));
+  const to = await listen(target);
+  t.after(() => target.close());
+  const port = await freePort();
+  const known = join(mac.home, 'known_hosts');
+  writeFileSync(known, sshd.knownHostsLine('127.0.0.1', sshd.port));
+  const options = [
+    '-F',
+    'none',
+    '-o',
+    `UserKnownHostsFile=${known}`,
+    '-o',
+    'ExitOnForwardFailure=yes',
+    '-o',
+    'BatchMode=yes',
+  ];
+  const login = ['-i', sshd.clientKey, '-p', String(sshd.port), '-l', sshd.user];
+  const ssh = ['/usr/bin/ssh', '-N', ...options, ...login, '-R', `${port}:127.0.0.1:${to}`, '127.0.0.1'];
+  const agents = join(mac.home, 'Library/LaunchAgents');
+  mkdirSync(agents, { recursive: true });
+  const plist = join(agents, 'relay.plist');
+  writeFileSync(plist, renderPlist('', { Label: 'org.example.relay', ProgramArguments: ssh, KeepAlive: true }, {}));
+  execFileSync('launchctl', ['bootstrap', 'gui/501', plist], { env: mac.env });
+  // What the service had before, and where the daemon of this test may listen.
+  const config = join(mac.home, '.config/tunneld/config.yaml');
+  const before = `tunnels:
+  a: { host: 127.0.0.1, port: ${await freePort()}, sshConfig: none, remoteForward: "8080:localhost:22" }
+network: { ping: [] }
+control: { socket: ${JSON.stringify(join(mac.home, 's'))} }
+stateDirectory: ${JSON.stringify(join(mac.home, 'state'))}
+`;
+  mkdirSync(dirname(config), { recursive: true });
+  writeFileSync(config, before);
+  const run = (...args: string[]) =>
+    new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve, reject) => {
+      const env = { ...mac.env, HOME: mac.home, SSH_AUTH_SOCK: '', XDG_RUNTIME_DIR: '' };
+      const child = spawn(process.execPath, [PROGRAM, 'from', '--yes', ...args], { env });
+      let [stdout, stderr] = ['', ''];
+      child.stdout.setEncoding('utf8').on('data', (data: string) => (stdout += data));
+      child.stderr.setEncoding('utf8').on('data', (data: string) => (stderr += data));
+      child.once('error', reject);
+      child.once('close', (code) => resolve({ code, stdout, stderr }));
+      t.after(() => child.kill('SIGKILL'));
+    });
+  return {
+    mac,
+    sshd,
+    port,
+    run,
+    job: 'gui/501/org.example.relay',
+    config,
+    before,
+    service: join(agents, 'dev.tunneld.tunneld.plist'),
+    verbs: () =>
+      mac
+        .calls()
+        .filter((call) => call !== '')
+        .map((call) => call.split(' ')[0]),
+  };
+}
