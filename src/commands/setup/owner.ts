@@ -267,7 +267,8 @@ async function setUp(
   const errors = escapeLines(errorsOf(stderr));
   if (code === 0) {
     const said = stdout.toString('utf8').split('\n');
-    for (const line of said.filter((text) => text !== '' && !text.startsWith(' '))) report(`server: ${line}`);
+    for (const line of said.filter((text) => text !== '' && !text.startsWith(' ')))
+      report(`server: ${line.replace(/:$/, '')}`);
     return { changed: !said.includes(NOTHING_CHANGED), spare: spare ? readSpare(said) : null };
   }
   if (!shell.hasBegun())
