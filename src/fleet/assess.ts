@@ -91,6 +91,7 @@ function device(
     user: key.user,
     ...listen,
     state: stateFor(seen),
+    ...(key.failsOver ? { failover: true } : {}),
     verified: 'unknown',
     ...sessionOf(seen, facts, index),
     visitors: visitorsOf(seen, index),
@@ -217,11 +218,14 @@ function portTroubles(
     case 'down':
       return [
         neverCame
-          ? trouble('never-came', 'it has never logged in since it was set up here')
-          : trouble('down', 'it is not logged in'),
+          ? trouble('never-came', `it has never logged in since it was set up here${key.failsOver ? ELSEWHERE : ''}`)
+          : trouble('down', `it is not logged in${key.failsOver ? ELSEWHERE : ''}`),
       ];
   }
 }
+
+const ELSEWHERE =
+  ', and no other server that was asked has it: its tunnel fails over, so ask all of its servers at once';
 
 function heldBy(
   { host, pids, program }: Listener,

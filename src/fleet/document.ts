@@ -31,7 +31,10 @@ export interface FleetDevice {
   /** The address and port that the key may listen on; null for a key that may listen on no port. */
   readonly host: string | null;
   readonly port: number | null;
-  readonly state: 'up' | 'idle' | 'held' | 'down' | 'never' | 'unusable';
+  /** `standby`: it is not here, and need not be, because another of the servers that were asked has it. */
+  readonly state: 'up' | 'idle' | 'held' | 'down' | 'never' | 'standby' | 'unusable';
+  /** Present where its tunnel is at one of several servers at a time. */
+  readonly failover?: true;
   /** Whether the device's own SSH server answers at the port, with the host key that was recorded. */
   readonly verified: 'yes' | 'no' | 'unknown';
   /** Since when it is logged in. */

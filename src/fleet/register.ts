@@ -1,5 +1,6 @@
 import { fingerprint } from '../connection/known-hosts/key-blob.ts';
 import { printable } from '../lib/text.ts';
+import { FAILOVER_MARK } from '../server-rules/server-setup.ts';
 
 /** One key of the register: a line of a file in authorized_keys.d. */
 export interface RegisteredKey {
@@ -10,6 +11,8 @@ export interface RegisteredKey {
   readonly comment: string;
   /** The device, from the comment that `init` gives its keys; else the whole comment, or the user. */
   readonly device: string;
+  /** Whether its tunnel is at one of several servers at a time. */
+  readonly failsOver: boolean;
   /** The port at which the device's SSH server is reached, and its host key's fingerprint, where the setup recorded them. */
   readonly hostKey: { readonly port: number; readonly fingerprint: string } | null;
 }
@@ -19,7 +22,9 @@ export function readRegisteredKey(user: string, line: string): RegisteredKey | n
   const [, options = '', base64 = '', rest = ''] = LINE.exec(line) ?? [];
   if (base64 === '') return null;
   const recorded = HOST_KEY.exec(rest);
-  const comment = printable(rest.replace(HOST_KEY, '').replaceAll(KEY_MARK, '').trim(), 80);
+  const marked = rest.replace(HOST_KEY, '').replaceAll(KEY_MARK, '').trim();
+  const failsOver = marked.endsWith(` ${FAILOVER_MARK}`);
+  const comment = printable(failsOver ? marked.slice(0, -FAILOVER_MARK.length).trim() : marked, 80);
   const listens = [...options.matchAll(LISTEN)].map(([, host = '*', port]) => ({
     host: printable(host, 60),
     port: Number(port),
@@ -30,6 +35,7 @@ export function readRegisteredKey(user: string, line: string): RegisteredKey | n
     fingerprint: fingerprint(Buffer.from(base64, 'base64')),
     comment,
     device: /^tunneld \S+ of (\S+)$/.exec(comment)?.[1] ?? (comment || printable(user, 40)),
+    failsOver,
     hostKey: recorded === null ? null : { port: Number(recorded[1]), fingerprint: recorded[2]! },
   };
 }

@@ -4,6 +4,7 @@ import { formatEndpoint } from '../model/endpoint.ts';
 import { checkUser } from './names.ts';
 import { UserError } from '../lib/user-error.ts';
 import { groupBy } from '../lib/maps.ts';
+import type { Redundancy } from '../model/redundancy.ts';
 
 /** The setup of a server for one user, independent of its operating system. */
 export interface ServerSetup {
@@ -23,7 +24,7 @@ export interface ServerSetup {
 }
 
 export interface KeyedTunnel {
-  readonly spec: AccessSpec & { readonly user: string };
+  readonly spec: AccessSpec & { readonly user: string; readonly redundancy?: Redundancy };
   /** The keys it may log in with, in order of preference; at least one. */
   readonly keys: readonly PublicKey[];
   /** Why further keys could not be read. */
@@ -75,20 +76,24 @@ interface Need {
   readonly entry: string;
   readonly access: Access;
   readonly hostKey: HostKeyRecord | null;
+  /** Whether the tunnel is at one of several servers at a time, and so need not be at this one. */
+  readonly failsOver: boolean;
 }
 
 function needsOf({ spec, keys, jump, hostKey = null }: KeyedTunnel): readonly Need[] {
   checkPorts(spec);
   const access = accessOf(spec, jump);
+  const failsOver = spec.redundancy?.mode === 'failover';
   return keys.flatMap((key): readonly Need[] => {
     const { certificates = [] } = key;
-    if (certificates.length === 0) return [{ key, certificate: null, entry: key.base64, access, hostKey }];
+    if (certificates.length === 0) return [{ key, certificate: null, entry: key.base64, access, hostKey, failsOver }];
     return certificates.map((certificate) => ({
       key,
       certificate,
       entry: authorityEntry(certificate),
       access,
       hostKey,
+      failsOver,
     }));
   });
 }
@@ -131,12 +136,18 @@ function checkPorts({ forwards }: AccessSpec): void {
 /** It belongs to root, so that no program of the user can change its limits, and the user needs no home directory. */
 export const KEYS_FOLDER = '/etc/ssh/authorized_keys.d';
 
+/** In the comment of a line whose tunnel need not be at this server, for `tunneld fleet`. */
+export const FAILOVER_MARK = 'servers:failover';
+
 /** sshd(8), AUTHORIZED_KEYS FILE FORMAT. */
 function keyLine(same: readonly Need[]): string {
   const { key, certificate, entry } = same[0]!;
   const options = keyOptions(combine(same.map(({ access }) => access)));
   const hostKey = same.flatMap((need) => need.hostKey ?? [])[0];
-  const record = hostKey === undefined ? [] : [`host-key:${hostKey.port}=${hostKey.fingerprint}`];
+  const record = [
+    ...(same.every(({ failsOver }) => failsOver) ? [FAILOVER_MARK] : []),
+    ...(hostKey === undefined ? [] : [`host-key:${hostKey.port}=${hostKey.fingerprint}`]),
+  ];
   if (certificate === null)
     return [options.join(','), key.type, entry, key.comment, ...record].filter(Boolean).join(' ');
   // sshd refuses a certificate whose command is another than the line's. That of the Match block replaces both.

@@ -32,6 +32,11 @@ test('reads a line of the register in all its forms, and lets nothing of it reac
   assert.equal(readRegisteredKey('pi', keyedLine('', ''))!.device, 'pi');
   const recorded = readRegisteredKey('pi', keyedLine('', `a key host-key:8080=SHA256:${'a'.repeat(43)}`))!;
   assert.deepEqual([recorded.hostKey?.port, recorded.comment], [8080, 'a key']);
+  const failsOver = readRegisteredKey(
+    'pi',
+    keyedLine('', `tunneld a of b servers:failover host-key:1=SHA256:${'a'.repeat(43)}`),
+  )!;
+  assert.deepEqual([recorded.failsOver, failsOver.failsOver, failsOver.device], [false, true, 'b']);
   assert.equal(readRegisteredKey('pi', 'no key at all'), null);
   // As long as a line may be; what takes the square of its length is the square of that.
   const begun = process.cpuUsage();

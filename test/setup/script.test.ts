@@ -97,6 +97,19 @@ test('shares a line of keys when tunnels have one key, and one Match block for a
   );
 });
 
+test('marks the line of a key when its tunnel need not be at this server', () => {
+  const [at, other] = [8081, 8082].map((port) => tunnel('a', [remote(tcp('localhost', port))], 'AAAA')) as [KeyedTunnel, KeyedTunnel]; // oxfmt-ignore
+  const inMode = (mode: 'failover' | 'all') => ({
+    ...at,
+    hostKey: { port: 8081, fingerprint: 'SHA256:x' },
+    spec: { ...at.spec, redundancy: { tunnel: 'a', mode, afterMs: 1, backMs: 1 } },
+  });
+  const lineOf = (...tunnels: [KeyedTunnel, ...KeyedTunnel[]]) => serverSetup(tunnels).keyLines.join();
+  assert.match(lineOf(inMode('failover')), / AAAA a comment servers:failover host-key:8081=SHA256:x$/);
+  assert.match(lineOf(inMode('all')), / AAAA a comment host-key:8081=SHA256:x$/);
+  assert.match(lineOf(inMode('failover'), other), / AAAA a comment host-key:8081=SHA256:x$/);
+});
+
 test('refuses a name when it means something to sh or sshd', () => {
   for (const user of ["o'brien", 'a b', 'a\nb', '*', 'a,b', '!a', '-a', '$(id)', 'a"', '../a', '', 'a%u', 'ä'])
     assert.throws(() => serverSetup([tunnel('a', [remote(tcp('localhost', 8080))], 'A', user)]), UserError, user);

@@ -1,5 +1,6 @@
 import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
 import type { FleetServer } from '../../fleet/document.ts';
+import { withStandby } from '../../fleet/standby.ts';
 import { createSurvey, type Survey } from '../../fleet/survey.ts';
 import { sleep, systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
@@ -34,7 +35,7 @@ export async function fleet(servers: readonly string[], options: FleetOptions): 
   const surveys = await Promise.all(servers.map((server) => surveyOf(server, questions)));
   try {
     for (;;) {
-      const answers = await lookAtAll(surveys, questions);
+      const answers = withStandby(await lookAtAll(surveys, questions));
       print(answers, options);
       if (!options.watch) return codeOf(answers, options);
       await sleep(systemClock, WATCH_MS);

@@ -96,8 +96,8 @@ function stateText({ state, troubles }: FleetDevice, paint: Paint): string {
 function summary(servers: readonly FleetServer[]): string {
   const devices = servers.flatMap((server) => server.devices);
   const wrong = devices.filter(({ troubles }) => troubles.length > 0).length;
-  const up = devices.filter(({ state }) => state === 'up').length;
-  return `${devices.length} ports: ${up} up${wrong === 0 ? '' : `, ${wrong} in trouble`}`;
+  const [up, standby] = (['up', 'standby'] as const).map((is) => devices.filter(({ state }) => state === is).length);
+  return `${devices.length} ports: ${up} up${standby === 0 ? '' : `, ${standby} on standby`}${wrong === 0 ? '' : `, ${wrong} in trouble`}`;
 }
 
 function nameOf(device: string, user: string): string {

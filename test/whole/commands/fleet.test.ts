@@ -135,8 +135,8 @@ test('shows fifty devices of two servers side by side, and a server that cannot 
     for (let device = 0; device < 3; device += 1) connect(`d${index}x${device}`, `${8100 + device}:localhost:2022`);
   }
   const { register: onBoth, connect } = here;
-  onBoth({ name: 'both', port: 8001, hostKey: here.hostKey });
-  there.register({ name: 'both', port: 8001, hostKey: there.hostKey });
+  onBoth({ name: 'both', port: 8001, hostKey: here.hostKey, failsOver: true });
+  there.register({ name: 'both', port: 8001, hostKey: there.hostKey, failsOver: true, publicKey: here.publicKey });
   connect('both', '8001:localhost:2022');
   troubleTen(here, there);
   await until(
@@ -149,7 +149,7 @@ test('shows fifty devices of two servers side by side, and a server that cannot 
   const both = fleet('root@server', 'root@other', 'root@localhost:1');
   assert.equal(both.code, 1);
   assert.match(both.stdout, /^DEVICE +root@server:22 +root@other:22 +root@localhost:1$/m);
-  assert.match(both.stdout, /^both-pi +8001 up, \d+[sm].*, verified +8001 never, never-came +-$/m);
+  assert.match(both.stdout, /^both-pi +8001 up, \d+[sm].*, verified +8001 standby +-$/m);
   assert.match(both.stdout, /^d0x0-pi +8100 up, .*, verified +- +-$/m);
   assert.match(both.stdout, /^root@localhost:1: connect-refused: .*\. Nothing listens on that port/m);
   assert.match(
@@ -246,6 +246,9 @@ interface Registered {
   readonly port: number | null;
   readonly hostKey?: string;
   readonly isUserless?: boolean;
+  readonly failsOver?: boolean;
+  /** Where it is not the one of `connect`. */
+  readonly publicKey?: string;
 }
 
 interface Place {
@@ -253,6 +256,8 @@ interface Place {
   /** The fingerprint of the device's host key. */
   readonly hostKey: string;
   readonly uids: ReadonlyMap<string, number>;
+  /** Of the key that `connect` logs in with. */
+  readonly publicKey: string;
   register(device: Registered): void;
   /** Logs in as a device does. */
   connect(user: string, forward?: string): void;
@@ -309,13 +314,17 @@ mount --bind /run/listing /usr/bin/getent`,
     world,
     hostKey,
     uids,
-    register: ({ name, port, hostKey: recorded, isUserless = false }) => {
+    publicKey: key,
+    register: ({ name, port, hostKey: recorded, isUserless = false, failsOver = false, publicKey = key }) => {
       uids.set(name, 70_000 + uids.size);
       if (!isUserless)
         appendFileSync(etc('passwd'), `${name}:x:${uids.get(name)}:65534::/nonexistent:/usr/sbin/nologin\n`);
       const options = `restrict,port-forwarding${port === null ? '' : `,permitlisten="localhost:${port}"`},command="false"`;
       const record = recorded === undefined ? '' : ` host-key:${port}=${recorded}`;
-      writeFileSync(etc(`ssh/authorized_keys.d/${name}`), `${options} ${key} tunneld relay of ${name}-pi${record}\n`);
+      writeFileSync(
+        etc(`ssh/authorized_keys.d/${name}`),
+        `${options} ${publicKey} tunneld relay of ${name}-pi${failsOver ? ' servers:failover' : ''}${record}\n`,
+      );
     },
     connect: (user, forward) => {
       const options = forward === undefined ? [] : ['-R', forward];
