@@ -12,7 +12,7 @@ export type OpenOptions = NetConnectOpts & { readonly reads?: 'own' | 'shared' }
  * Opens a socket. Rejects with the system's error, a TimeoutError or the signal's reason, and then leaves nothing open.
  */
 export function openSocket(
-  { reads, ...options }: OpenOptions,
+  options: OpenOptions,
   timeoutMs: number,
   clock: Clock,
   signal: AbortSignal,
@@ -22,8 +22,11 @@ export function openSocket(
       reject(signal.reason as Error);
       return;
     }
-    const reader = reads === undefined ? null : readIntoLent(reads);
-    const socket = connect({ ...atOnce(options), ...(reader === null ? {} : { onread: reader.onread }) });
+    const reader = options.reads === undefined ? null : readIntoLent(options.reads);
+    const all: NetConnectOpts = { ...options };
+    connectAtOnce(all);
+    if (reader !== null) all.onread = reader.onread;
+    const socket = connect(all);
     reader?.attach(socket);
     const onAbort = () => giveUp(signal.reason as Error);
     const late = () => giveUp(new TimeoutError(`did not answer within ${Math.round(timeoutMs / 1000)} s`));
@@ -53,15 +56,12 @@ export function openSocket(
  * Node.js connects to an IP address only at the end of the tick, behind all that this has still to do; to a name whose look-up answers at
  * once, it connects at once.
  */
-function atOnce(options: NetConnectOpts): NetConnectOpts {
-  if (!('port' in options) || options.host === undefined) return options;
+function connectAtOnce(options: NetConnectOpts): void {
+  if (!('port' in options) || options.host === undefined) return;
   const { host } = options;
   const family = isIP(host);
-  if (family === 0) return options;
-  return {
-    ...options,
-    host: 'an-address',
-    autoSelectFamily: false,
-    lookup: (_name, _hints, answer) => answer(null, host, family),
-  };
+  if (family === 0) return;
+  options.host = 'target';
+  options.autoSelectFamily = false;
+  options.lookup = (_name, _hints, answer) => answer(null, host, family);
 }

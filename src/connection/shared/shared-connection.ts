@@ -293,7 +293,8 @@ function hand(visitor: Visitor, membership: Membership): void {
   if (membership.left) return visitor.reject();
   membership.waiting.add(visitor);
   membership.member.onVisitor({
-    ...visitor,
+    listen: visitor.listen,
+    originator: visitor.originator,
     accept: () => {
       membership.waiting.delete(visitor);
       if (membership.left) throw new TunnelFailure('disconnected', 'the session is over');

@@ -48,11 +48,12 @@ export async function runVisit(
   { counters, open, transport, clock, log, visitLog, idle, unacknowledged }: VisitOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const visit: OpenConnection = { ...names, since: clock.now(), bytesIn: 0, bytesOut: 0 };
+  const { originator, target } = names;
+  const visit: OpenConnection = { originator, target, since: clock.now(), bytesIn: 0, bytesOut: 0 };
   open.add(visit);
   counters.connections += 1;
   counters.totalConnections += 1;
-  const logEnd = visitLog.opened({ ...names });
+  const logEnd = visitLog.opened({ originator, target });
   let overdue = '';
   const watched = idle?.watch((seconds) => {
     overdue = `idle for ${seconds} s (channelTimeout)`;
