@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { loadAddon } from '../lib/addon.ts';
 import { afterRead, isLent, lentMemory } from './lent-memory.ts';
+import { descriptorOf } from './send-past.ts';
 
 /** Lent bytes on their way past a socket's stream. */
 export interface LentWrites {
@@ -19,8 +20,8 @@ export interface LentWrites {
  */
 export function lentWrites(socket: Socket, write: (bytes: Buffer) => void): LentWrites | null {
   const { addon } = loadAddon();
-  const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd ?? -1;
-  if (addon === null || fd < 0) return null;
+  const fd = descriptorOf(socket);
+  if (addon === null || fd === null) return null;
   const pieces = new Uint32Array(2 * MOST_PIECES);
   let memory: Buffer | null = null;
   let count = 0;

@@ -3,6 +3,7 @@ import type { Clock } from '../lib/async/clock.ts';
 import type { SocketAddresses } from './device.ts';
 import { corkWrites } from './cork-writes.ts';
 import { onBytes } from './lent-memory.ts';
+import { bytesWrittenTo } from './send-past.ts';
 import type { SshStream } from './stream-adapter.ts';
 
 /** The transport below an SSH connection, as its users need to know it. */
@@ -50,7 +51,7 @@ export function createTransport(
     traffic: () => {
       // What has left this connection may still be queued in the one below.
       const backlog = socket.writableLength + (below?.traffic().backlog ?? 0);
-      return { heardAt, bytesSent: socket.bytesWritten - backlog, backlog };
+      return { heardAt, bytesSent: bytesWrittenTo(socket) - backlog, backlog };
     },
     addresses,
     direct,

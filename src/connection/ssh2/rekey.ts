@@ -3,6 +3,7 @@ import type { Clock } from '../../lib/async/clock.ts';
 import type { RekeyLimit } from '../../model/spec.ts';
 import { internalsOf } from './protocol/internals.ts';
 import { onBytes } from '../../net/lent-memory.ts';
+import { bytesWrittenTo } from '../../net/send-past.ts';
 import type { SshStream } from '../../net/stream-adapter.ts';
 
 /**
@@ -38,7 +39,7 @@ export function rekeyAfter(
     if (limit?.ms) cancel = clock.timer(limit.ms, begin);
     due = {
       read: read + bytesFor(agreed.sc.cipher, limit),
-      written: stream.bytesWritten + bytesFor(agreed.cs.cipher, limit),
+      written: bytesWrittenTo(stream) + bytesFor(agreed.cs.cipher, limit),
     };
   };
   client.on('handshake', (algorithms: NegotiatedAlgorithms) => {
@@ -51,7 +52,7 @@ export function rekeyAfter(
   });
   onBytes(stream, (bytes) => {
     read += bytes;
-    if (read >= due.read || stream.bytesWritten >= due.written) begin();
+    if (read >= due.read || bytesWrittenTo(stream) >= due.written) begin();
   });
   return { forget: () => cancel() };
 }

@@ -1,6 +1,7 @@
 import type { Client } from 'ssh2';
 import { Socket } from 'node:net';
 import { readerOf, type Take } from '../../../net/lent-memory.ts';
+import { senderPast } from '../../../net/send-past.ts';
 import type { SshStream } from '../../../net/stream-adapter.ts';
 import type { Channel } from '../../ssh/connection.ts';
 import { internalsOf, type OpenChannel, type Protocol } from '../protocol/internals.ts';
@@ -93,10 +94,13 @@ const CIPHERS: ReadonlySet<string> = new Set(['aes-128-gcm', 'aes-256-gcm', CHAC
 function writerOf(stream: SshStream): WritePackets {
   // Another stream may keep what it has called written.
   const isSocket = stream instanceof Socket;
+  const sendPast = isSocket ? senderPast(stream) : null;
   return (packets, written) => {
     if (!stream.writable) return true;
+    const sent = sendPast?.(packets) ?? 0;
+    if (sent === packets.length) return true;
     let free = false;
-    stream.write(packets, () => {
+    stream.write(sent === 0 ? packets : packets.subarray(sent), () => {
       if (isSocket && !free) written();
     });
     free = isSocket && stream.writableLength === 0;

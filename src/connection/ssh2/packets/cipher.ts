@@ -1,3 +1,4 @@
+import { afterRead } from '../../../net/lent-memory.ts';
 import type { Cipher } from '../protocol/internals.ts';
 import { DATA_HEADER, LARGEST_DATA, OVERHEAD, type Sealer } from './codec.ts';
 
@@ -7,7 +8,7 @@ import { DATA_HEADER, LARGEST_DATA, OVERHEAD, type Sealer } from './codec.ts';
  */
 export type WritePackets = (packets: Buffer, written: () => void) => boolean;
 
-/** A cipher that seals packets one behind the other, in memory that is used again, and writes those of one tick at once. */
+/** A cipher that seals packets one behind the other, in memory that is used again, and writes those of one read, or one tick, at once. */
 export class BatchCipher implements Cipher {
   outSeqno: number;
   readonly #sealer: Sealer;
@@ -17,6 +18,7 @@ export class BatchCipher implements Cipher {
   /** The packet that was allocated last, and is at #end. */
   #begun: Buffer | null = null;
   #scheduled = false;
+  readonly #flushLater = () => this.flush();
   #dead = false;
 
   constructor(sealer: Sealer, sequence: number, write: WritePackets) {
@@ -101,7 +103,7 @@ export class BatchCipher implements Cipher {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    process.nextTick(() => this.flush());
+    afterRead(this.#flushLater);
   }
 }
 
