@@ -78,7 +78,8 @@ test('names each device in trouble among a thousand, by root and by others', asy
   assert.equal(of('gone').lastSeen, '2024-01-02T03:04:05.000Z');
   assert.deepEqual(summaryOf(of('fresh')), ['never', 'unknown', ['never-came']]);
   assert.deepEqual(summaryOf(of('squatted')), ['held', 'unknown', ['held-by-stranger']]);
-  assert.match(of('squatted').troubles[0]!.message, /held by node \(process \d+\)/);
+  // So Node.js 24 names its process.
+  assert.match(of('squatted').troubles[0]!.message, /held by (?:node|MainThread) \(process \d+\)/);
   assert.deepEqual(summaryOf(of('crossed')), ['held', 'unknown', ['held-by-device']]);
   assert.match(of('crossed').troubles[0]!.message, /held by well/);
   assert.deepEqual(summaryOf(of('swapped')), ['up', 'no', ['other-host-key']]);
