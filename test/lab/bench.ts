@@ -98,7 +98,7 @@ export async function setUp({
     return {
       done: async (withinMs) => {
         const end = performance.now() + withinMs;
-        while (performance.now() < end && clients.some((client) => upAt(client) === null)) await wait(10);
+        while (performance.now() < end && clients.some((client) => upAt(client) === null)) await wait(lookMs);
       },
       upAt,
       freeAt: ({ port }) => first('free', port),

@@ -148,7 +148,9 @@ while :; do sleep 60; done`;
   // Not a pipe: run() does not let the test read it, and sshd waits where nobody reads. -D, so that it stays in this world; it
   // writes its pid file all the same.
   const log = openSync(join(dir, 'sshd.log'), 'a');
-  const server = world.spawn([sshdPath(), '-D', '-e'], { stdio: ['ignore', 'ignore', log] });
+  const server = world.spawn([sshdPath(), '-D', '-e', '-o', 'KexAlgorithms=curve25519-sha256'], {
+    stdio: ['ignore', 'ignore', log],
+  });
   closeSync(log);
   return world;
 }
