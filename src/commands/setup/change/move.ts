@@ -120,7 +120,7 @@ async function replaced(
   const one = (text: string): TunnelSpec => {
     const [found, ...others] = matching(members, text);
     if (found !== undefined && others.length === 0) return found;
-    const has = found === undefined ? 'is at' : 'has more than one such server:';
+    const has = found === undefined ? 'has no such server, but' : 'has more than one such server:';
     throw new UserError(`${JSON.stringify(text)}: ${whole} ${has} ${servers}`, EXIT.usage);
   };
   if (from !== null) return one(from);

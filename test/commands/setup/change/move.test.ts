@@ -58,7 +58,7 @@ test('replaces the server of several that is named, with both up until the switc
   const refused = (from: string | null, why: RegExp) =>
     assert.rejects(move(daemon.configFile, 'relay', next, { ...OPTIONS, from }), why);
   await refused(null, /relay has several servers: name the one to leave with --from \(\S+:\d+, \S+:\d+\)/);
-  await refused(`127.0.0.1:${await freePort()}`, /: relay is at \S+:\d+, \S+:\d+$/);
+  await refused(`127.0.0.1:${await freePort()}`, /: relay has no such server, but \S+:\d+, \S+:\d+$/);
   await refused('127.0.0.1', /relay has more than one such server: /);
   await refused('-x', /must be \[user@\]host\[:port\]/);
   assert.equal(readFileSync(daemon.configFile, 'utf8'), written);
