@@ -15,9 +15,10 @@ const FILES = [
   // The way of the data, with the addon and without.
   'whole/tunnel/sealing',
   'whole/tunnel/sealing-without-addon',
-  // Exchanges of keys, in slices and in threads, and certificates.
+  // Exchanges of keys, work in threads, and certificates.
   'connection/ssh2/kex/exchange-keys',
   'connection/ssh2/kex/hybrid',
+  'lib/async/run-in-worker',
   'connection/ssh/certificate',
   // The daemon and its commands: systemd's notifications, its network and memory, what it serves by HTTP and TLS.
   'whole/daemon/notify',
