@@ -65,7 +65,7 @@ test('gives each server of a tunnel a name of its own when they have one host an
   );
 });
 
-test("a server's own proxy is not sent the password of the tunnel's when it has none", async () => {
+test("sends a server's own proxy no password when only the tunnel's proxy has one", async () => {
   const servers = '[h, { host: i, proxy: "http://u@q" }, { host: j, proxy: "http://u@r", proxyPasswordFile: /own }]';
   const keys = `{ servers: ${servers}, proxy: "http://u@p", proxyPasswordFile: /p, remoteForward: '8080:x:1', sshConfig: none }`;
   const { tunnels } = await parseConfig(`tunnels:\n  a: ${keys}\n`, 'FILE', pi);

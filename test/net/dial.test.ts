@@ -247,7 +247,7 @@ describe('given up', { concurrency: 4 }, () => {
     ['the look-up', never],
     ['the connection', answers('127.0.0.1')],
   ] as const) {
-    test(`during ${what}`, async (t) => {
+    test(`ends at once when it is given up during ${what}`, async (t) => {
       const hole = await startBlackHole(t);
       const controller = new AbortController();
       const gone = new Error('enough');

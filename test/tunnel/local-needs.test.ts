@@ -123,7 +123,7 @@ describe('the next attempt begins within two seconds of their coming', () => {
     },
   };
   for (const [what, { code, spec, come = writeSomething }] of Object.entries(kinds)) {
-    test(what, async (t) => {
+    test(`tries again within two seconds when they come: ${what}`, async (t) => {
       const dir = await tempDir(t);
       const { clock, fail, looked, noticed } = watchNeeds(t, dir, code, spec(dir));
       fail();

@@ -74,7 +74,7 @@ describe('checkHostKey', () => {
     ['an authority of the bare host', [`@cert-authority h ${OTHER}`], 'h', 2222, 'unknown'],
   ];
   for (const [title, lines, host, port, verdict] of cases) {
-    test(title, () => assert.equal(verdictOf(lines, host, port), verdict));
+    test(`judges a key: ${title}`, () => assert.equal(verdictOf(lines, host, port), verdict));
   }
 
   test('replaces host and port when there is an alias', () => {
@@ -129,7 +129,7 @@ describe('keyTypeOf', () => {
     ['a type that is too long', sshStrings('a'.repeat(65), 'x'), 'unknown'],
   ];
   for (const [title, blob, type] of cases) {
-    test(title, () => assert.equal(keyTypeOf(blob), type));
+    test(`reads the type of a key: ${title}`, () => assert.equal(keyTypeOf(blob), type));
   }
 });
 

@@ -192,7 +192,7 @@ describe('the real ssh judges a server as we do', () => {
     ['a carriage return and tabs', '127.0.0.1\tKEY\r', null, 'known'],
   ];
   for (const [title, template, alias, verdict] of cases) {
-    test(title, async () => {
+    test(`judges as ssh does: ${title}`, async () => {
       const serverKey = sshd.hostKeys[0]?.publicKey ?? '';
       const text = `${template.replaceAll('KEY', serverKey).replaceAll('PORT', String(sshd.port))}\n`;
       const { entries, problems } = parseKnownHosts(text, file);

@@ -79,7 +79,7 @@ describe('lines that say something', () => {
     ],
   ];
   for (const [title, line, marker, keyType] of cases) {
-    test(title, () => {
+    test(`reads a line: ${title}`, () => {
       const { entries, problems } = parseKnownHosts(`# first\n${line}\n`, 'some file');
       assert.deepEqual(problems, []);
       assert.equal(entries.length, 1);
@@ -132,7 +132,7 @@ describe('lines that make no sense are reported and hide no other', () => {
     ['a pattern without end', `${'a'.repeat(1023)} ${K}`, /too long/],
   ];
   for (const [title, line, message] of cases) {
-    test(title, () => {
+    test(`reports a line and reads the others: ${title}`, () => {
       const { entries, problems } = parseKnownHosts(`before ${K}\n${line}\nafter ${K}`, 'f');
       assert.deepEqual(
         entries.map((entry) => entry.line),

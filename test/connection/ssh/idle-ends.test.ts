@@ -25,7 +25,7 @@ describe('a server that ends idle connections is told by its regularity', () => 
     ['restarted every day', [1440 * MINUTE, 1440 * MINUTE, 1440 * MINUTE], null],
   ];
   for (const [name, idles, expected] of cases) {
-    test(name, () => assert.equal(idleLimit(idles), expected));
+    test(`tells a limit by its regularity: ${name}`, () => assert.equal(idleLimit(idles), expected));
   }
 
   test('suspects an idle limit only when the server closed an unused connection', () => {

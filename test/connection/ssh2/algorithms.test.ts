@@ -14,7 +14,7 @@ import { startSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel } from '../../support/tunnel.ts';
 import { freePort } from '../../support/until.ts';
 
-test('the manual has the lists in the order in which they are offered', () => {
+test('finds the lists in the manual in the order in which they are offered', () => {
   const manual = readFileSync(join(import.meta.dirname, '../../../docs/configuration.md'), 'utf8');
   const postQuantum = DEFAULT_KEX_ALGORITHMS.filter(isPostQuantum);
   assert.deepEqual(DEFAULT_KEX_ALGORITHMS.slice(0, postQuantum.length), postQuantum);
@@ -44,7 +44,7 @@ test('offers what the manual lists, in its order, and no SHA-1 for host keys unl
   await tunnel.stop();
 });
 
-test('a server that signs by SHA-1 alone is refused, with what it offers, and let in where a person asks for it', async (t) => {
+test('refuses a server that signs by SHA-1 alone, with what it offers, unless a person asks for it', async (t) => {
   const sshd = await startSshd({ hostKeyTypes: ['rsa'], config: ['HostKeyAlgorithms ssh-rsa'] });
   t.after(() => sshd.stop());
   const refused = startTunnel(t, specFor(sshd, [[1, 1]]));

@@ -29,7 +29,7 @@ describe('requests', () => {
     ['SOCKS 4a, the longest', bytes([4, 1, 0, 80, 0, 0, 0, 7], long(255), [0], long(255), [0]), 4, long(255), 80],
   ];
   for (const [title, message, version, host, port] of cases) {
-    test(title, () => {
+    test(`reads a request in whatever pieces it comes: ${title}`, () => {
       for (const rest of ['', 'x', '\0', 'GET / HTTP/1.1\r\n\r\n', '\x05\x01\0', 'x'.repeat(2000)]) {
         for (const { sent, step } of allWays(message, Buffer.from(rest))) {
           assert.deepEqual(step, { type: 'request', version, host, port, rest: Buffer.from(rest) });
@@ -73,7 +73,7 @@ describe('what is refused', () => {
     ['SOCKS 4a, not ASCII', bytes([4, 1, 0, 80, 0, 0, 0, 1, 0], '\xff', [0]), refusal4(), /cannot exist/],
   ];
   for (const [title, message, reply, why] of cases) {
-    test(title, () => {
+    test(`refuses ${title}`, () => {
       for (const { sent, step } of allWays(message, Buffer.from('more'))) {
         assert.equal(step.type, 'error');
         assert.match(step.message, why);
@@ -91,7 +91,7 @@ describe('something else than SOCKS', () => {
     'POST / HTTP/1.0\r\n',
     'PRI * HTTP/2.0',
   ]) {
-    test(line.trim(), () => {
+    test(`refuses HTTP and says so to it: ${line.trim()}`, () => {
       for (const { step } of allWays(Buffer.from(line))) {
         assert.equal(step.type, 'error');
         assert.match(step.message, /speaks HTTP, but this is a SOCKS proxy/);
@@ -112,7 +112,7 @@ describe('something else than SOCKS', () => {
     ['control characters', Buffer.from('\x1b[31m\x9b\n'), /says: \\x1b/],
   ];
   for (const [title, message, why] of cases) {
-    test(title, () => {
+    test(`refuses what is no SOCKS and says what it is: ${title}`, () => {
       for (const { sent, step } of allWays(message)) {
         assert.equal(step.type, 'error');
         assert.match(step.message, why);

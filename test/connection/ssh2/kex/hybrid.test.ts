@@ -59,7 +59,7 @@ test('rejects a half of the server that has another length, or gives no secret',
   }
 });
 
-test('the event loop goes on while a key pair is made and a secret computed', async (t) => {
+test('lets the event loop go on while a key pair is made and a secret computed', async (t) => {
   // By this clock the time of a slice is over at each look, however fast the machine is.
   let now = performance.now();
   t.mock.method(performance, 'now', () => (now += 1000));
@@ -73,7 +73,7 @@ test('the event loop goes on while a key pair is made and a secret computed', as
   assert.ok(during() >= 3);
 });
 
-test('the event loop goes on between the loading of code and its first work', async () => {
+test('lets the event loop go on between the loading of code and its first work', async () => {
   const { generate } = await javaScriptMlKem();
   let ticks = 0;
   const load = async () => {

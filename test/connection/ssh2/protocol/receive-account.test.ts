@@ -116,7 +116,7 @@ describe('what may wait unread on all connections together', () => {
     ],
   ];
   for (const [title, steps, expected] of cases) {
-    test(title, () => {
+    test(`leaves whom it must when too much waits unread: ${title}`, () => {
       const { wait, left } = startAccount(['a', 'b', 'c']);
       for (const [name, bytes] of steps) wait(name, bytes);
       assert.deepEqual(left, expected);
