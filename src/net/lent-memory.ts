@@ -32,14 +32,18 @@ export function readIntoLent(whose: 'own' | 'shared'): { readonly onread: OnRead
         if (take !== null && socket.readableLength === 0) {
           const isFull = bytes === memory.window().length;
           lend(memory, bytes, take, socket);
-          return whose === 'own' || !isFull || letOthersRead(socket);
+          return whose === 'own' || !isFull || sharing < 2 || letOthersRead(socket);
         }
         return socket.push(Buffer.from(memory.window().subarray(0, bytes)));
       },
     },
     attach: (its) => {
       socket = its;
-      readers.set(its, { reader: { direct: (next) => (take = next) }, listeners });
+      const direct = (next: Take | null) => {
+        if (whose === 'shared') sharing += Number(next !== null) - Number(take !== null);
+        take = next;
+      };
+      readers.set(its, { reader: { direct }, listeners });
     },
   };
 }
@@ -108,6 +112,8 @@ const readers = new WeakMap<object, { readonly reader: Reader; readonly listener
 /** The read that goes on now; `buffer` is null once its memory is kept. */
 let lending: { readonly memory: Memory; buffer: ArrayBufferLike | null; readonly after: (() => void)[] } | null = null;
 let onReturn: ((memory: Buffer) => void) | null = null;
+/** How many sockets read directly into the memory of all. */
+let sharing = 0;
 /** How many pieces are kept, of all sockets: 300 KiB each. */
 let kept = 0;
 const MOST_KEPT = 8;

@@ -50,6 +50,9 @@ test('keeps the order where the stream still holds what came before', async (t) 
 
 test('reads on only after the other sockets had their turn, where shared memory is filled', async (t) => {
   const { socket, reader, peer } = await opened(t, 'shared');
+  const other = await opened(t, 'shared');
+  other.reader.direct(() => {});
+  t.after(() => other.reader.direct(null));
   let full = 0;
   let inTurn = 0;
   let most = 0;
