@@ -9,5 +9,5 @@ export function writeKeyPair(file: string, comment = ''): void {
   const [seed, point] = [Buffer.from(d, 'base64url'), Buffer.from(x, 'base64url')];
   writeFileSync(file, encodeEd25519(seed, point, comment), { mode: 0o600 });
   const blob = Buffer.concat([sshString('ssh-ed25519'), sshString(point)]).toString('base64');
-  writeFileSync(`${file}.pub`, `${`ssh-ed25519 ${blob} ${comment}`.trimEnd()}\n`);
+  writeFileSync(`${file}.pub`, `ssh-ed25519 ${blob} ${comment}\n`);
 }
