@@ -68,8 +68,11 @@ const LONGEST = [
 /** Some of them wait for others most of the time. */
 const AT_ONCE = 2 * availableParallelism() + 2;
 
-/** In so many processes run those that take little, for each is a fifth of a second of a processor before its first test. */
+/** In so many processes run those that start no programs, for each is a quarter of a second of a processor before its first test. */
 const TOGETHER = 2 * availableParallelism();
+
+/** And in so many those that start some, which wait more. */
+const TOGETHER_WITH_PROGRAMS = 5 * availableParallelism();
 
 /** After this, in milliseconds, a file is taken for one that hangs. */
 const HANGS_MS = 600_000;
@@ -96,21 +99,28 @@ function startsProcesses(file: string): boolean {
 }
 
 /**
- * Whether it needs a process of its own: it starts programs, or what it says for all its tests would be said for those of other files,
- * too, or it measures its process, in which they would be part of the result.
+ * Whether it needs a process of its own: what it says for all its tests would be said for those of other files, too, or it measures its
+ * process, in which they would be part of the result.
  */
-function isAlone(file: string): boolean {
-  const text = readFileSync(file, 'utf8');
-  return startsProcesses(file) || /^(?:before|after)(?:Each)?\(/m.test(text) || MEASURES.test(text);
+function isAlone(name: string): boolean {
+  const text = readFileSync(sourceOf(name), 'utf8');
+  return ALONE.includes(name) || /^(?:before|after)(?:Each)?\(/m.test(text) || MEASURES.test(text);
 }
 
-const MEASURES = /\b(?:memoryUsage|cpuUsage|performance\.now|getEventListeners)\(|\/loop-delay\.ts'/;
+/** They ask what their process has loaded, or a helper says what is for all their tests. */
+const ALONE = [...LONGEST, 'packaging/ssh2-replacements', 'whole/tunnel/sealing'];
 
-/** Makes one file of those that are compiled, and gives its path. */
-function oneOf(names: readonly string[], index: number): string {
-  const file = join(COMPILED, `together-${index}.js`);
-  writeFileSync(file, names.map((name) => `import './${name}.test.js';\n`).join(''));
-  return file;
+const MEASURES =
+  /\b(?:memoryUsage|cpuUsage|performance\.now|getEventListeners|getActiveResourcesInfo)\(|process\.dlopen|\/proc\/self\/fd|'warning'|\/loop-delay\.ts'/;
+
+/** Makes so many files of those that are compiled, and gives their paths. */
+function shared(names: readonly string[], what: string, count: number): readonly string[] {
+  return Array.from({ length: count }, (_, index) => {
+    const file = join(COMPILED, `${what}-${index}.js`);
+    const own = names.filter((_name, place) => place % count === index);
+    writeFileSync(file, own.map((name) => `import './${name}.test.js';\n`).join(''));
+    return file;
+  });
 }
 
 /** A command that runs beside the tests, which leave the processors some time: it fails them all, and says at the end what it said. */
@@ -130,21 +140,31 @@ function runBeside([name, ...args]: readonly string[]): void {
 
 const missing = LONGEST.filter((name) => !existsSync(sourceOf(name)));
 if (missing.length > 0) throw new Error(`run.ts knows tests that are not there: ${missing.join(', ')}`);
-const others = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' })
+const rest = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.test.ts'))
   .map((path) => path.replace(/\.test\.ts$/, ''))
   .filter((name) => !LONGEST.includes(name))
   .toSorted((a, b) => a.localeCompare(b));
 const [level, ...beside] = process.argv[2] === '--unit' ? process.argv.slice(2) : ['all', ...process.argv.slice(2)];
-const wanted = [...LONGEST, ...others].filter((name) => level === 'all' || !startsProcesses(sourceOf(name)));
-const alone = wanted.filter((name) => LONGEST.includes(name) || isAlone(sourceOf(name)));
-const little = wanted.filter((name) => !alone.includes(name));
-const together = Array.from({ length: TOGETHER }, (_, index) =>
-  little.filter((_name, place) => place % TOGETHER === index),
-);
+const wanted = [...LONGEST, ...rest].filter((name) => level === 'all' || !startsProcesses(sourceOf(name)));
+const alone = wanted.filter(isAlone);
+const others = wanted.filter((name) => !alone.includes(name));
 const single = alone.map((name) => join(COMPILED, `${name}.test.js`));
-// Where none starts programs the shared processes are those that compute longest.
-const files = level === 'all' ? [...single, ...together.map(oneOf)] : [...together.map(oneOf), ...single];
+const quick = shared(
+  others.filter((name) => !startsProcesses(sourceOf(name))),
+  'quick',
+  TOGETHER,
+);
+const programs = shared(
+  others.filter((name) => startsProcesses(sourceOf(name))),
+  'programs',
+  TOGETHER_WITH_PROGRAMS,
+);
+// Those that start programs wait most, one file after the other, which must not come last; where none does the others compute longest.
+const files =
+  level === 'all'
+    ? [...single.slice(0, AT_ONCE), ...programs, ...single.slice(AT_ONCE), ...quick]
+    : [...quick, ...single];
 
 // Node reads all those certificates whenever it starts, which can double that time, in programs that start by the hundred and ask nobody in
 // the world.
