@@ -20,7 +20,8 @@ const QUICK = { connectTimeoutMs: 3000 };
 
 let sshd: TestSshd;
 before(async () => {
-  sshd = await startSshd();
+  // All key exchanges: what stops or is spoilt at a byte of the handshake counts on them.
+  sshd = await startSshd({ everyKeyExchange: true });
 });
 after(() => sshd.stop());
 
