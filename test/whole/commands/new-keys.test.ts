@@ -95,7 +95,7 @@ test("changes a tunnel's key over the owner's login, and makes a copied card a d
   assert.match(after, /user: tunnel-pi09\n[^]*- 20001:localhost:2022\n/);
   assert.match(
     linesOf(world, 'tunnel-pi09').join('\n'),
-    /^[^\n]*permitlisten="localhost:20001"[^\n]* tunneld relay of pi09$/,
+    /^[^\n]*permitlisten="localhost:20001"[^\n]* tunneld relay of pi09 servers:failover$/,
   );
   assert.deepEqual(linesOf(world, 'limited'), [line]);
   assert.ok(isUp() && existsSync(join(dir, next)));
