@@ -21,7 +21,10 @@ describe('a connection that is silently gone', { concurrency: 6 }, () => {
     const frozen = performance.now();
     const { failure } = await tunnel.untilFailure('keepalive-lost');
     assert.ok(performance.now() - frozen > 1000, 'not before it was asked');
-    assert.match(failure?.message ?? '', /^nothing heard from the server for \d+ s$/);
+    assert.match(
+      failure?.message ?? '',
+      /^nothing heard from the server for \d+ s(?:, though it answers new connections)?$/,
+    );
     assert.ok(tunnel.phases.includes('waiting'));
     sshd.thaw();
     await tunnel.untilPhase('up');
