@@ -198,9 +198,18 @@ test('names in its summary what is not up', () => {
 
 /** What the daemon costs, and no outages. */
 const COST = {
+  nativeCryptoProblem: null,
   process: { cpuSeconds: 1.5, residentBytes: 4096, openFileDescriptors: 9 },
   outagesOf: () => ({ totals: {}, last: null }),
 };
+
+test('says why data is not encrypted by the addon', () => {
+  const facts = { ...COST, version: '1', pid: 7, config: '/c', startedAt: 0, configuration: QUIET, problems: [] };
+  const moment = { now: 0, wall: 0 };
+  const nativeCryptoProblem = 'there is none for linux on riscv64';
+  assert.equal(statusDocument({ ...facts, nativeCryptoProblem }, [], moment).nativeCryptoProblem, nativeCryptoProblem);
+  assert.equal('nativeCryptoProblem' in statusDocument(facts, [], moment), false);
+});
 
 test('reports how the configuration stands with its file', () => {
   const trial = { candidate: 'x', until: STARTED, waitingFor: ['a'] };

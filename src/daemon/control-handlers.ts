@@ -1,4 +1,5 @@
 import type { Request, RequestOf, ReloadResult, PageAddress } from '../control/protocol.ts';
+import { nativeProblem } from '../connection/ssh2/packets/native.ts';
 import { processFigures } from '../host/process-figures.ts';
 import { errorText } from '../lib/text.ts';
 import { RequestError, type ControlHandlers } from '../control/server.ts';
@@ -97,6 +98,7 @@ export function currentStatus(
       config: configuration.current().file,
       configuration: configuration.state(),
       problems: problems.list(),
+      nativeCryptoProblem: nativeProblem(),
       startedAt,
       process: processFigures(),
       outagesOf: (tunnel) => history.outagesOf(tunnel),

@@ -28,6 +28,8 @@ export interface DeviceDeps {
   readonly account: Account | 'unknown' | null;
   /** The daemon's version, or null where none runs. */
   readonly daemon: string | null;
+  /** Why data is not encrypted by the addon, or null. */
+  readonly nativeCryptoProblem: string | null;
   onStep(step: Step): void;
 }
 
@@ -39,6 +41,7 @@ export async function checkDevice(tunnels: readonly TunnelSpec[], deps: DeviceDe
   clock(deps, report);
   await stateDirectory(deps, report);
   await service(deps, report);
+  nativeCrypto(deps.nativeCryptoProblem, report);
 }
 
 async function permissions(tunnels: readonly TunnelSpec[], deps: DeviceDeps, report: ReportStep): Promise<void> {
@@ -197,6 +200,12 @@ function journal(line: string | null, active: boolean, report: ReportStep): void
     const cure = 'Read it as root, or as a member of the group systemd-journal; or set log.file in the configuration.';
     report('journal', 'warn', 'journalctl -u tunnel shows no line of tunneld', cure);
   }
+}
+
+/** Its lack costs no more than processor time. */
+function nativeCrypto(problem: string | null, report: ReportStep): void {
+  if (problem === null) report('native crypto', 'ok', 'data is encrypted by the addon');
+  else report('native crypto', 'skip', `${problem}: Node.js encrypts, which costs up to twice the processor time`);
 }
 
 /** With sudo, cures are pasted by a user who is not root. */

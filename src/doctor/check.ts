@@ -9,6 +9,7 @@ export const STEPS = [
   'service manager',
   'watchdog',
   'journal',
+  'native crypto',
   'name',
   'ICMP',
   'TCP',

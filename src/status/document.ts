@@ -27,6 +27,8 @@ export interface StatusDocument {
   readonly process?: ProcessFigures;
   /** What the daemon has to do without, as sentences: its state files, its log, its socket. */
   readonly problems?: readonly string[];
+  /** Why data is not encrypted by the addon, which costs more processor time; absent where it is. */
+  readonly nativeCryptoProblem?: string;
   readonly tunnels: readonly TunnelStatus[];
 }
 
@@ -179,6 +181,7 @@ export interface DaemonFacts {
   readonly config: string;
   readonly configuration: ConfigurationState;
   readonly problems: readonly string[];
+  readonly nativeCryptoProblem: string | null;
   /** Of the monotonic clock, in milliseconds. */
   readonly startedAt: number;
 }
@@ -214,6 +217,7 @@ export function statusDocument(
     ...(trial === null ? {} : { trial: { ...trial, until: iso(trial.until) } }),
     process: facts.process,
     ...(facts.problems.length === 0 ? {} : { problems: facts.problems }),
+    ...(facts.nativeCryptoProblem === null ? {} : { nativeCryptoProblem: facts.nativeCryptoProblem }),
     tunnels: tunnels.map((tunnel) => {
       const shown = tunnelStatus(tunnel, facts, moment.now, iso);
       return connections ? { ...shown, forwards: withConnections(shown.forwards, tunnel, iso) } : shown;

@@ -38,6 +38,7 @@ export async function scrapes(format: ExpositionFormat): Promise<{
     config: '/c',
     configuration: { problem: null, trial: null },
     problems: [],
+    nativeCryptoProblem: null,
     startedAt: 0,
     outagesOf: () => ({
       totals: { 'keepalive-lost': { count: 2, seconds: 9 }, 'network-down': { count: 1, seconds: 60 } },

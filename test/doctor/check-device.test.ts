@@ -89,6 +89,7 @@ for (const { name, unit, daemon, wall, expected, line = '2030-01-01T00:00:00+000
       unit: () => Promise.resolve(unit),
       lastLine: () => Promise.resolve(line),
       daemon,
+      nativeCryptoProblem: null,
       onStep: (step) => steps.push(step),
     });
     const of = (wanted: Step['step']) => steps.find(({ step }) => step === wanted);
@@ -100,6 +101,34 @@ for (const { name, unit, daemon, wall, expected, line = '2030-01-01T00:00:00+000
     for (const step of looked) assert.equal(step?.cure !== undefined, step?.result === 'warn', JSON.stringify(step));
   });
 }
+
+test('reports whether data is encrypted by the addon, which stops nothing', async (t) => {
+  for (const [nativeCryptoProblem, result] of [
+    [null, 'ok'],
+    ['there is none for linux on riscv64', 'skip'],
+  ] as const) {
+    const steps: Step[] = [];
+    await checkDevice([], {
+      wall: () => Date.UTC(2026, 5, 1),
+      stateDirectory: await tempDir(t),
+      configFile: '/nowhere',
+      fix: false,
+      installed: false,
+      account: null,
+      unit: () => Promise.resolve(null),
+      lastLine: () => Promise.resolve(null),
+      daemon: null,
+      nativeCryptoProblem,
+      onStep: (step) => steps.push(step),
+    });
+    const step = steps.find(({ step: name }) => name === 'native crypto');
+    assert.equal(step?.result, result);
+    assert.match(
+      step.seen,
+      nativeCryptoProblem === null ? /by the addon$/ : /^there is none for linux on riscv64: Node\.js encrypts/,
+    );
+  }
+});
 
 test('reports when there is no ping, and when the server has only a part of a listener', async (t) => {
   const sshd = await startSshd();
@@ -210,6 +239,7 @@ test('makes the folder of a state directory when --fix is given', async (t) => {
     unit: () => Promise.resolve(null),
     lastLine: () => Promise.resolve(null),
     daemon: '1',
+    nativeCryptoProblem: null,
     onStep: (step) => steps.push(step),
   });
   assert.match(steps.find(({ step }) => step === 'state directory')?.seen ?? '', /was created$/);
@@ -230,6 +260,7 @@ test('warns when a state directory is there but of no use, and --fix makes nothi
       installed: false,
       account: null,
       daemon: '1',
+      nativeCryptoProblem: null,
       onStep: (step) => steps.push(step),
     });
     const { result, seen, cure } = steps.find(({ step }) => step === 'state directory')!;
@@ -256,6 +287,7 @@ test('warns when others may write the configuration, and mends it when --fix is 
       unit: () => Promise.resolve(null),
       lastLine: () => Promise.resolve(null),
       daemon: '1',
+      nativeCryptoProblem: null,
       onStep: (step) => steps.push(step),
     });
     return steps.find(({ step }) => step === 'permissions');

@@ -14,6 +14,7 @@ export function statusOf(
   { connections }: { readonly connections: boolean } = { connections: false },
 ): StatusDocument {
   const facts = {
+    nativeCryptoProblem: null,
     process: { cpuSeconds: 1.5, residentBytes: 4096, openFileDescriptors: 9 },
     outagesOf: () => ({ totals: { 'keepalive-lost': { count: 2, seconds: 8.5 } }, last: null }),
     version: '1.2.3',

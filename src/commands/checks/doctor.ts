@@ -9,6 +9,7 @@ import { DaemonNotRunningError } from '../../control/client.ts';
 import { stepsFromStatus } from '../../doctor/steps-from-status.ts';
 import { checkDevice } from '../../doctor/check-device.ts';
 import type { Step } from '../../doctor/check.ts';
+import { nativeProblem } from '../../connection/ssh2/packets/native.ts';
 import { readSourcePortFacts } from '../../doctor/source-port.ts';
 import { readHostKeys } from '../../host/host-keys.ts';
 import { createPinger } from '../../host/ping.ts';
@@ -84,6 +85,7 @@ export async function doctor(
     installed,
     account: await accountOfDaemon(config, installed, { running, denied }),
     daemon,
+    nativeCryptoProblem: nativeProblem(),
     onStep,
   });
   await checkTunnels(tunnels, { config, installed, stateDirectory, running, onStep });

@@ -55,7 +55,10 @@ export function formatStatus(
   const outages = tunnels.flatMap(({ name, phase, lastOutage }) =>
     phase === 'up' && lastOutage !== undefined ? [`${name}: ${formatOutage(lastOutage, now)}`] : [],
   );
-  const foot = [`tunneld ${document.version}, pid ${document.pid}, started ${ago(document.startedAt, now)}`];
+  const foot = [
+    `tunneld ${document.version}, pid ${document.pid}, started ${ago(document.startedAt, now)}`,
+    ...withoutNativeCrypto(document),
+  ];
   return fit(
     {
       head,
@@ -68,6 +71,10 @@ export function formatStatus(
     },
     view,
   );
+}
+
+function withoutNativeCrypto({ nativeCryptoProblem: problem }: StatusDocument): readonly string[] {
+  return problem === undefined ? [] : [`native crypto is not used: ${problem}`];
 }
 
 /** That a listener is not verified yet, or is not to be, is no reason to explain it. */

@@ -71,6 +71,14 @@ test('shows a row a tunnel, with details when one is not well and a line when an
   ]);
 });
 
+test('ends with why data is not encrypted by the addon', () => {
+  const nativeCryptoProblem = 'there is none for linux on riscv64';
+  assert.deepEqual(formatStatus({ ...statusOf([upTunnel('web')]), nativeCryptoProblem }, PLAIN).slice(-2), [
+    'tunneld 1.2.3, pid 7, started 2h ago',
+    'native crypto is not used: there is none for linux on riscv64',
+  ]);
+});
+
 test('keeps the worst, and counts what is left out, when not all fits the terminal', () => {
   const message = `日本語 ${'long '.repeat(40)}`;
   const failure = { code: 'keepalive-lost', message, hint: 'Wait.', at: ago(12) } as const;
