@@ -1,4 +1,5 @@
 import { loadAddon } from '../lib/addon.ts';
+import { readIfReadable } from '../lib/files/read-file.ts';
 
 /** What this process uses. */
 export interface MemoryDeps {
@@ -58,6 +59,19 @@ function thisProcess(): MemoryDeps | null {
       return (user + system) / 1000;
     },
     residentBytes: () => process.memoryUsage.rss(),
-    release: () => addon.releaseMemory(),
+    release: () => {
+      const [maps, smaps] = [readIfReadable('/proc/self/maps'), readIfReadable('/proc/self/smaps')];
+      if (describesThisProcess(maps, smaps)) addon.releaseMemory();
+    },
   };
+}
+
+/**
+ * Whether proc_pid_smaps(5), by which memory is given back, is about this process. Qemu's user mode shows that of its own process, where the
+ * program's addresses are others, or one that counts nothing: pages would be lost that no file has.
+ */
+export function describesThisProcess(maps: string | null, smaps: string | null): boolean {
+  if (maps === null || smaps === null) return false;
+  const firstOf = (lines: string) => /^[0-9a-f]+-[0-9a-f]+ \S+ /.exec(lines)?.[0];
+  return firstOf(maps) !== undefined && firstOf(maps) === firstOf(smaps) && /^Anonymous: +[1-9]/m.test(smaps);
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { keepIdleMemorySmall } from '../../src/host/idle-memory.ts';
+import { describesThisProcess, keepIdleMemorySmall } from '../../src/host/idle-memory.ts';
 
 /** Looks twice a minute at a process that has the given MiB, and tells at which looks memory was given back. */
 function releasesAt(
@@ -78,4 +79,26 @@ test('leaves what the process has in place of its files: code that was moved int
     `${WORK} releaseMemory(); console.log(JSON.stringify(work()));`,
   );
   assert.match(String(answer), /^[0-9a-f]{64}$/);
+});
+
+test('gives no pages back where an emulator describes another process, or counts nothing', () => {
+  const line = (start: string, perms = 'r-xp') =>
+    `${start}000-3f7a1000 ${perms} 00000000 fe:00 16072346   /usr/lib/libc.so.6\n`;
+  const counts = (kib: number) => `Rss:                 100 kB\nAnonymous:           ${kib} kB\n`;
+  const maps = line('3f690');
+  assert.equal(describesThisProcess(maps, line('3f690') + counts(0) + line('3f7b0', 'rw-p') + counts(8)), true);
+  // Qemu 7.2 shows arm the addresses of its own process, and arm64 the rights, with which nothing runs.
+  assert.equal(describesThisProcess(maps, line('3f691') + counts(0) + line('3f7b1', 'rw-p') + counts(8)), false);
+  assert.equal(
+    describesThisProcess(maps, line('3f690', 'r--p') + counts(0) + line('3f7b0', 'rw-p') + counts(8)),
+    false,
+  );
+  // Later ones make it up.
+  assert.equal(describesThisProcess(maps, line('3f690') + counts(0) + line('3f7b0', 'rw-p') + counts(0)), false);
+  assert.equal(describesThisProcess(null, null), false);
+  if (process.platform === 'linux')
+    assert.equal(
+      describesThisProcess(readFileSync('/proc/self/maps', 'utf8'), readFileSync('/proc/self/smaps', 'utf8')),
+      true,
+    );
 });
