@@ -27,9 +27,10 @@ async function takeLock(file: string): Promise<() => Promise<void>> {
   const handle = await openOwn(path).catch(() => 'missing' as const);
   if (handle === 'held') throw await isHeld(file, path);
   if (handle === 'missing') return () => removeEmpty(missing);
-  // A disk may be full: then the other one is not named.
-  await handle.truncate(0).catch(() => {});
-  await handle.write(`${process.pid} ${process.argv[2] ?? ''}\n`, 0).catch(() => {});
+  // A disk may be full: then the other one is not named. By a second name, whoever has the folder could have another file overwritten.
+  const isOnly = (await handle.stat()).nlink === 1;
+  if (isOnly) await handle.truncate(0).catch(() => {});
+  if (isOnly) await handle.write(`${process.pid} ${process.argv[2] ?? ''}\n`, 0).catch(() => {});
   return async () => {
     await inDirectory(dirname(path), (directory) => unlink(directory.at(basename(path)))).catch(() => {});
     await handle.close();

@@ -23,7 +23,8 @@ export function readRegisteredKey(user: string, line: string): RegisteredKey | n
   if (base64 === '') return null;
   const recorded = HOST_KEY.exec(rest);
   const marked = rest.replace(HOST_KEY, '').replaceAll(KEY_MARK, '').trim();
-  const failsOver = marked.endsWith(` ${FAILOVER_MARK}`);
+  // A key without a comment has the mark in its place.
+  const failsOver = marked === FAILOVER_MARK || marked.endsWith(` ${FAILOVER_MARK}`);
   const comment = printable(failsOver ? marked.slice(0, -FAILOVER_MARK.length).trim() : marked, 80);
   const listens = [...options.matchAll(LISTEN)].map(([, host = '*', port]) => ({
     host: printable(host, 60),

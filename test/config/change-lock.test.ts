@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { changing } from '../../src/config/change-lock.ts';
@@ -37,4 +37,13 @@ test('lets one command change a configuration at a time, names it to others, and
   assert.deepEqual(readdirSync(join(dir, 'a/b')), ['config.yaml']);
   // Where nothing can be written, the work itself says so.
   assert.equal(await changing(join(dir, 'link.yaml/config.yaml'), () => Promise.resolve(1)), 1);
+});
+
+test('writes nothing into a file that has the name of the lock as a second one', async (t) => {
+  const dir = await tempDir(t);
+  writeFileSync(join(dir, 'other'), 'what another has written\n');
+  linkSync(join(dir, 'other'), join(dir, '.config.yaml.lock'));
+  await changing(join(dir, 'config.yaml'), () => Promise.resolve());
+  assert.equal(readFileSync(join(dir, 'other'), 'utf8'), 'what another has written\n');
+  assert.deepEqual(readdirSync(dir), ['other']);
 });

@@ -37,6 +37,8 @@ test('reads a line of the register in all its forms, and lets nothing of it reac
     keyedLine('', `tunneld a of b servers:failover host-key:1=SHA256:${'a'.repeat(43)}`),
   )!;
   assert.deepEqual([recorded.failsOver, failsOver.failsOver, failsOver.device], [false, true, 'b']);
+  const nameless = readRegisteredKey('pi', keyedLine('', `servers:failover host-key:1=SHA256:${'a'.repeat(43)}`))!;
+  assert.deepEqual([nameless.failsOver, nameless.comment, nameless.device], [true, '', 'pi']);
   assert.equal(readRegisteredKey('pi', 'no key at all'), null);
   // As long as a line may be; what takes the square of its length is the square of that.
   const begun = process.cpuUsage();

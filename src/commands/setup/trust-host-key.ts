@@ -134,9 +134,9 @@ function isKeyOf({ marker, hosts }: KnownHostsEntry, { name }: HostQuery): boole
   return marker === 'none' && matchesHost(hosts, name);
 }
 
-/** Another key of this type is known: a tunnel may ask for just this type. */
+/** Another key of this type is known: a tunnel may ask for just this type. A spare is beside that key, not in its place. */
 function isReplaced({ type, key }: ShownKey, before: readonly KnownHostsEntry[]): boolean {
-  const ofType = before.filter(({ keyType }) => keyType === type);
+  const ofType = before.filter(({ keyType, spare }) => keyType === type && spare !== true);
   return ofType.length > 0 && !ofType.some((entry) => entry.key.equals(key));
 }
 

@@ -59,7 +59,7 @@ export type HostKeyVerdict =
  * Checks a key as OpenSSH's check_host_key does. `changed` includes the case that only keys of other types are known,
  * so that a server cannot pass for a new host by showing another type. For `[host]:port` without a key, the same key
  * under the bare host name is enough, while another key there means nothing: behind another port may be another
- * machine.
+ * machine. A spare is no key that the port shows: beside it alone, that name still counts.
  *
  * Stricter than OpenSSH in one point: a key revoked for the bare host name is revoked on all its ports.
  */
@@ -72,7 +72,9 @@ export function checkHostKey(entries: readonly KnownHostsEntry[], query: HostQue
   if (revoked) return { type: 'revoked', entry: revoked };
 
   const hostKeys = named.filter((entry) => entry.marker === 'none');
-  const candidates = hostKeys.length > 0 ? hostKeys : portless.filter((entry) => entry.marker === 'none');
+  const candidates = hostKeys.some(isShown)
+    ? hostKeys
+    : [...hostKeys, ...portless.filter((entry) => entry.marker === 'none')];
   const known = candidates.find(hasKey);
   if (known) return { type: 'known', entry: known };
   if (hostKeys.length > 0) return { type: 'changed', entries: hostKeys };
@@ -81,13 +83,19 @@ export function checkHostKey(entries: readonly KnownHostsEntry[], query: HostQue
 
 /**
  * The types of the host's known keys, in the order of the files and without duplicates. Offering these first, as
- * OpenSSH does, keeps a server with several keys from showing one that is not known. Here too the bare host name stands
- * in for a port without a key.
+ * OpenSSH does, keeps a server with several keys from showing one that is not known: so the type of a spare, of which
+ * the server may show another key, counts only where there is nothing else. Here too the bare host name stands in for a
+ * port without a key.
  */
 export function knownKeyTypes(entries: readonly KnownHostsEntry[], query: HostQuery): readonly string[] {
-  const named = acceptedTypes(entriesFor(entries, query.name));
-  if (named.length > 0 || query.withoutPort === null) return named;
-  return acceptedTypes(entriesFor(entries, query.withoutPort));
+  const named = entriesFor(entries, query.name);
+  const portless = query.withoutPort === null ? [] : entriesFor(entries, query.withoutPort);
+  const types = [named.filter(isShown), portless.filter(isShown), named, portless].map(acceptedTypes);
+  return types.find((one) => one.length > 0) ?? [];
+}
+
+function isShown({ spare }: KnownHostsEntry): boolean {
+  return spare !== true;
 }
 
 function acceptedTypes(entries: readonly KnownHostsEntry[]): readonly string[] {

@@ -115,6 +115,18 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     ]);
   });
 
+  test('takes no spare key for one that was replaced', async (t) => {
+    const sshd = await startSshd({ hostKeyTypes: ['ed25519', 'rsa'] });
+    t.after(() => sshd.stop());
+    const spare = execFileSync('ssh-keygen', ['-y', '-f', sshd.clientKey], { encoding: 'utf8' }).trim();
+    const name = `[127.0.0.1]:${sshd.port}`;
+    const lines = `${name} ${sshd.hostKeys[1]!.publicKey}\n${name} ${spare.split(' ').slice(0, 2).join(' ')} spare-host-key\n`;
+    const { config, known } = await configured(t, sshd, lines);
+    const { code, stderr } = await tunneld(['trust', 'backup', '--config', config]);
+    assert.deepEqual([code, readFileSync(known, 'utf8')], [0, lines], stderr);
+    assert.match(stderr, /the host key of .* is known: /);
+  });
+
   test('asks for the key of a jump first when it goes through one', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const { config, known } = await configured(

@@ -53,6 +53,10 @@ describe('checkHostKey', () => {
     ['the key is known', [`h ${K}`], 'h', 22, 'known 1'],
     ['one of several keys', [`h ${RSA}`, `h ${OTHER}`, `h ${K}`], 'h', 22, 'known 3'],
     ['another key of the type', [`h ${OTHER}`], 'h', 22, 'changed 1'],
+    ['a spare', [`h ${RSA}`, `h ${K} spare-host-key`], 'h', 22, 'known 2'],
+    ['another key than the spare', [`h ${OTHER} spare-host-key`], 'h', 22, 'changed 1'],
+    ['by the bare name, beside the spare of the port', [`[h]:9 ${OTHER} spare-host-key`, `h ${K}`], 'h', 9, 'known 2'],
+    ['another one by both', [`[h]:9 ${OTHER} spare-host-key`, `h ${RSA}`], 'h', 9, 'changed 1'],
     ['only a key of another type', [`h ${RSA}`], 'h', 22, 'changed 1'],
     ['several other keys', [`h ${RSA}`, `g ${K}`, `h,g ${OTHER}`], 'h', 22, 'changed 1,3'],
     ['revoked for the host', [`@revoked h ${K}`], 'h', 22, 'revoked 1'],
@@ -112,6 +116,13 @@ describe('knownKeyTypes', () => {
     assert.deepEqual(typesOf([`h ${RSA}`], 2222), ['ssh-rsa']);
     assert.deepEqual(typesOf([`h ${RSA}`, `[h]:2222 ${K}`], 2222), ['ssh-ed25519']);
     assert.deepEqual(typesOf([`[h]:2222 ${K}`], 22), []);
+  });
+
+  test('counts a spare where there is nothing else: of its type the server may show a key that is not known', () => {
+    assert.deepEqual(typesOf([`h ${K} spare-host-key`, `h ${RSA}`], 22), ['ssh-rsa']);
+    assert.deepEqual(typesOf([`[h]:2222 ${K} spare-host-key`, `h ${RSA}`], 2222), ['ssh-rsa']);
+    assert.deepEqual(typesOf([`h ${K} spare-host-key`], 22), ['ssh-ed25519']);
+    assert.deepEqual(typesOf([`h ${RSA}`, `@revoked h ${RSA}`, `h ${K} spare-host-key`], 22), ['ssh-ed25519']);
   });
 });
 

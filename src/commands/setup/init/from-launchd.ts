@@ -214,8 +214,17 @@ async function successorOf(
   return {
     tryBeside: async () => {
       makeDirectory(dirname(file));
-      for (const { path, text } of passwords) await createFile(path, text, 0o600);
-      for (const spec of specs) await logInOnce(spec);
+      const made: string[] = [];
+      try {
+        for (const { path, text } of passwords) {
+          await createFile(path, text, 0o600);
+          made.push(path);
+        }
+        for (const spec of specs) await logInOnce(spec);
+      } catch (error) {
+        for (const path of made) await rm(path, { force: true });
+        throw error;
+      }
     },
     start: async () => {
       if (isRunning) return await changeConfig(file, file, yaml);

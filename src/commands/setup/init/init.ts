@@ -229,7 +229,7 @@ async function dryRun(
     would(keyFrom === null ? `make the key ${asked.identityFile}` : `copy the key ${keyFrom} to ${asked.identityFile}`);
   const isKnown = await knowsHost(asked, knownHosts);
   if (!isKnown) would(`add the host key of ${asked.host} to ${knownHosts}, once it is compared`);
-  for (const text of await wouldPin(asked, spare, knownHosts)) would(text);
+  for (const text of await wouldPin(asked, spare, admin, knownHosts)) would(text);
   if (existing === null) would(`add the tunnel ${asked.name} to ${file}`);
   if (edited !== null) would(`change the tunnel ${asked.name} in ${file}`);
   if (admin !== null && isKnown && isServerOf(asked, admin)) {
@@ -242,9 +242,15 @@ async function dryRun(
   return outcome.changes.length > 0 ? EXIT.wouldChange : EXIT.ok;
 }
 
-async function wouldPin({ host, port }: NewTunnel, spare: boolean, knownHosts: string): Promise<readonly string[]> {
-  const isPinned = !spare || (await hasSpare(knownHosts, hostQuery(host, port, null)));
-  return isPinned ? [] : [`make a spare host key of ${host} known in ${knownHosts}`];
+/** Without a login there, it is a person who makes it known. */
+async function wouldPin(
+  { host, port }: NewTunnel,
+  spare: boolean,
+  admin: TunnelSpec | null,
+  knownHosts: string,
+): Promise<readonly string[]> {
+  if (!spare || admin === null || (await hasSpare(knownHosts, hostQuery(host, port, null)))) return [];
+  return [`make a spare host key of ${host} known in ${knownHosts}`];
 }
 
 async function knowsHost({ host, port }: NewTunnel, knownHosts: string): Promise<boolean> {

@@ -25,6 +25,7 @@ before(() => {
 
 test('takes over a job of launchd, and has launchd run it again where the new tunnel does not come up', async (t) => {
   const { mac, run, verbs, port, job, config, before, service, sshd } = await start(t);
+  const password = join(dirname(config), '127-0-0-1.password');
   await until(() => answers(port), { what: 'the tunnel of the job' });
   const dry = await run('--dry-run');
   assert.equal(dry.code, 10, dry.stderr);
@@ -38,7 +39,7 @@ test('takes over a job of launchd, and has launchd run it again where the new tu
   const refused = await run();
   assert.equal(refused.code, 1, refused.stderr);
   assert.match(refused.stderr, /127-0-0-1: auth-rejected: /);
-  assert.deepEqual([verbs(), readFileSync(config, 'utf8')], [[], before]);
+  assert.deepEqual([verbs(), readFileSync(config, 'utf8'), existsSync(password)], [[], before, false]);
   writeFileSync(sshd.authorizedKeysFile, keys);
 
   // The service does not start.
@@ -47,6 +48,7 @@ test('takes over a job of launchd, and has launchd run it again where the new tu
   assert.equal(failed.code, 1, failed.stderr);
   assert.match(failed.stderr, /launchctl bootstrap failed with 1: .*\n.*what kept the tunnels before runs again/s);
   assert.deepEqual([readFileSync(config, 'utf8'), mac.get('service'), existsSync(service)], [before, null, false]);
+  assert.equal(existsSync(password), false);
   await until(() => answers(port), { what: 'the tunnel of the job again' });
 
   mac.set('calls', '');
@@ -56,6 +58,7 @@ test('takes over a job of launchd, and has launchd run it again where the new tu
   assert.ok(mac.calls().includes(`bootout ${job}`) && mac.calls().at(-1) === `disable ${job}`, mac.calls().join());
   assert.equal(mac.get('service-org.example.relay'), null);
   assert.match(readFileSync(config, 'utf8'), /^ {2}a: .*\n {2}127-0-0-1:\n/m);
+  assert.equal(readFileSync(password, 'utf8'), 'secret\n');
   assert.ok(await answers(port));
 
   const again = await run();
@@ -99,7 +102,11 @@ async function start(t: TestContext) {
   const agents = join(mac.home, 'Library/LaunchAgents');
   mkdirSync(agents, { recursive: true });
   const plist = join(agents, 'relay.plist');
-  writeFileSync(plist, renderPlist('', { Label: 'org.example.relay', ProgramArguments: ssh, KeepAlive: true }, {}));
+  // Its key lets it in, and no password is asked for.
+  const sshpass = join(mac.home, 'sshpass');
+  writeFileSync(sshpass, '#!/bin/sh\nshift 2\nexec "$@"\n', { mode: 0o755 });
+  const argv = [sshpass, '-p', 'secret', ...ssh];
+  writeFileSync(plist, renderPlist('', { Label: 'org.example.relay', ProgramArguments: argv, KeepAlive: true }, {}));
   execFileSync('launchctl', ['bootstrap', 'gui/501', plist], { env: mac.env });
   // What the service had before, and where the daemon of this test may listen.
   const config = join(mac.home, '.config/tunneld/config.yaml');

@@ -175,6 +175,8 @@ describe('init', { concurrency: 3 }, () => {
       dry.stdout,
       /^would add the host key of 127\.0\.0\.1 to .*, once it is compared\nwould add the tunnel backup to /,
     );
+    // Without --via it is a person who makes it known.
+    assert.equal((await init(...all, '--dry-run', '--spare-host-key')).stdout, dry.stdout);
     const unasked = await json();
     assert.deepEqual(
       [unasked.code, unasked.changed, unasked.error?.includes('--host-key-fingerprint')],
