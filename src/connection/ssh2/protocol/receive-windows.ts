@@ -90,7 +90,8 @@ function passesAtOnce(channel: OpenChannel): boolean {
 
 /** Passes data on by 'lent', as ssh2 would through the stream; false where nobody listens, or where ssh2 drops it. */
 function passesBy(protocol: Protocol, channel: OpenChannel, data: Buffer): boolean {
-  if (channel.incoming.window === 0 || channel.listenerCount('lent') === 0) return false;
+  const { window, state } = channel.incoming;
+  if (window === 0 || state !== 'open' || channel.listenerCount('lent') === 0) return false;
   channel.incoming.window -= data.length;
   channel.emit('lent', data);
   if (channel.readableFlowing === true) refill(protocol, channel);
