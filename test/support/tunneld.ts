@@ -37,11 +37,13 @@ interface CommandOptions {
 
 /**
  * Runs one command of the program to its end: in this process, since to start another costs a quarter of a second of a processor, unless it
- * is one that looks at its own process or ends with it, or `options` are given. builtTunneld() is for what the process shows.
+ * is one that looks at its own process or ends with it, or that takes all of standard output for itself, or `options` are given.
+ * builtTunneld() is for what the process shows.
  */
 export async function tunneld(args: readonly string[], options?: CommandOptions): Promise<CommandResult> {
   const command = args.find((word) => !word.startsWith('-'));
-  if (options !== undefined || command === undefined || OWN_PROCESS.includes(command))
+  const takesOutput = command === 'init' && args.includes('--json');
+  if (options !== undefined || command === undefined || takesOutput || OWN_PROCESS.includes(command))
     return await builtTunneld(args, options);
   const { main } = await import('../../src/program/main.ts');
   const said: Said = { stdout: '', stderr: '' };
@@ -50,7 +52,7 @@ export async function tunneld(args: readonly string[], options?: CommandOptions)
   return { code, ...said };
 }
 
-const OWN_PROCESS = ['run', 'init', 'install', 'uninstall', 'demo'];
+const OWN_PROCESS = ['run', 'install', 'uninstall', 'demo'];
 
 interface Said {
   stdout: string;

@@ -13,7 +13,7 @@ import { startServerWorld, type ServerWorld } from '../../../support/server-worl
 import { fingerprintOf as fingerprintOfKey, makeKey } from '../../../support/login.ts';
 import { startSshd, type TestSshd } from '../../../support/sshd.ts';
 import { sshdPath } from '../../../support/sshd-process.ts';
-import { tunneld } from '../../../support/tunneld.ts';
+import { builtTunneld, tunneld } from '../../../support/tunneld.ts';
 import { connects, freePort, tempDir, until } from '../../../support/until.ts';
 
 const CLI = fileURLToPath(new URL('../../../../dist/cli.js', import.meta.url));
@@ -207,11 +207,14 @@ describe('init', { concurrency: 3 }, () => {
   });
 
   test('names the JSON Schema in the configuration that it writes, which fits it', async (t) => {
-    const { sshd, dir, init } = await device(t);
+    const { sshd, dir } = await device(t);
+    const file = join(dir, 'config.yaml');
     const known = ['--no-wait', '--host-key-fingerprint', fingerprintOfSshd(sshd)];
-    const { code, stderr } = await init(`me@127.0.0.1:${sshd.port}`, '-R', '8080:localhost:22', ...known);
+    // The schema lies beside the program.
+    const built = ['init', '--config', file, `me@127.0.0.1:${sshd.port}`, '-R', '8080:localhost:22', ...known];
+    const { code, stderr } = await builtTunneld(built);
     assert.equal(code, 0, stderr);
-    const text = readFileSync(join(dir, 'config.yaml'), 'utf8');
+    const text = readFileSync(file, 'utf8');
     const [, url = ''] = /^# yaml-language-server: \$schema=(file:\/\/\/\S+)\n/.exec(text) ?? [];
     const validate = new Ajv().compile(JSON.parse(readFileSync(new URL(url), 'utf8')) as object);
     assert.ok(validate(parse(text)), JSON.stringify(validate.errors));
