@@ -26,7 +26,6 @@ const FILES = [
   'host/network-watch',
   'host/idle-memory',
   'http/http-server',
-  'commands/daemon/page',
   'cli',
 ];
 
