@@ -68,7 +68,7 @@ const LONGEST = [
 ];
 
 /** Some of them wait for others most of the time: with fewer at once a sixth of the processors' time was left. */
-const AT_ONCE = 4 * availableParallelism();
+const AT_ONCE = 3 * availableParallelism();
 
 /** In so many processes run those that start no programs, for each is a quarter of a second of a processor before its first test. */
 const TOGETHER = 2 * availableParallelism();

@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { access, lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { rawPrivateKey, rawPublicKey } from '../connection/ssh/raw-key.ts';
 import { encodeEd25519 } from '../connection/auth/openssh-key.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { createFile } from '../lib/files/create-file.ts';
@@ -44,6 +45,6 @@ async function keysAt(path: string): Promise<PublicKeys['keys']> {
 }
 
 function newKey(comment: string): string {
-  const { d = '', x = '' } = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
-  return encodeEd25519(Buffer.from(d, 'base64url'), Buffer.from(x, 'base64url'), comment);
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  return encodeEd25519(rawPrivateKey(privateKey), rawPublicKey(publicKey), comment);
 }

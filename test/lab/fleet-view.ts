@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { rawPublicKey } from '../../src/connection/ssh/raw-key.ts';
 import type { FleetServer } from '../../src/fleet/document.ts';
 import { startServerWorld } from '../support/server-world.ts';
 import { CLI } from '../support/tunneld.ts';
@@ -25,7 +26,7 @@ test('shows a thousand devices, all up and verified, in less than two seconds', 
   const hostKey = join(world.dir, 'device-key');
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   writeFileSync(hostKey, privateKey.export({ format: 'pem', type: 'pkcs8' }), { mode: 0o644 });
-  const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url');
+  const raw = rawPublicKey(publicKey);
   const blob = Buffer.concat([Buffer.from('0000000b7373682d6564323535313900000020', 'hex'), raw]).toString('base64');
   const print = world.run(['ssh-keygen', '-lf', '-'], `ssh-ed25519 ${blob}\n`).stdout.split(' ')[1];
   mkdirSync(etc('ssh/authorized_keys.d'));

@@ -1,6 +1,7 @@
 import { createHash, createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import { rawPublicKey } from '../../src/connection/ssh/raw-key.ts';
 import { WireReader } from '../../src/connection/ssh/wire-reader.ts';
 import { sshString, uint32 } from '../../src/connection/ssh/wire-writer.ts';
 
@@ -10,9 +11,9 @@ import { sshString, uint32 } from '../../src/connection/ssh/wire-writer.ts';
  */
 function main([first = '', count = '', file = '']: readonly string[]): void {
   const hostKey = createPrivateKey(readFileSync(file));
-  const keyBlob = Buffer.concat([sshString('ssh-ed25519'), sshString(raw(createPublicKey(hostKey)))]);
+  const keyBlob = Buffer.concat([sshString('ssh-ed25519'), sshString(rawPublicKey(createPublicKey(hostKey)))]);
   const own = generateKeyPairSync('x25519');
-  const point = raw(own.publicKey);
+  const point = rawPublicKey(own.publicKey);
   const kexInit = Buffer.concat([
     Buffer.concat([Buffer.of(20), Buffer.alloc(16, 7)]),
     ...[
@@ -61,10 +62,6 @@ const VERSION = 'SSH-2.0-OpenSSH_9.2';
 
 function twice<T>(one: T): readonly [T, T] {
   return [one, one];
-}
-
-function raw(key: ReturnType<typeof createPublicKey>): Buffer {
-  return Buffer.from(key.export({ format: 'jwk' }).x ?? '', 'base64url');
 }
 
 function mpint(number: Buffer): Buffer {

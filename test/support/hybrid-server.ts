@@ -1,5 +1,6 @@
 import { ml_kem768 as mlKem } from '@noble/post-quantum/ml-kem.js';
 import { createHash, createPublicKey, diffieHellman, generateKeyPairSync } from 'node:crypto';
+import { rawPublicKey } from '../../src/connection/ssh/raw-key.ts';
 import type { Connection } from '#ssh2';
 import { PUBLIC_KEY_BYTES } from '../../src/connection/ssh2/kex/ml-kem.ts';
 import { encapsulate } from './sntrup761-server.ts';
@@ -33,7 +34,7 @@ function answer(name: string, theirs: Buffer, exchange: ServerExchange, change: 
   const own = generateKeyPairSync('x25519');
   const x = classic.toString('base64url');
   const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
-  const point = Buffer.from(own.publicKey.export({ format: 'jwk' }).x ?? '', 'base64url');
+  const point = rawPublicKey(own.publicKey);
   exchange._public = change(Buffer.concat([sealed.ciphertext, point]));
   const shared = diffieHellman({ privateKey: own.privateKey, publicKey });
   const hash = name.startsWith('mlkem') ? 'sha256' : 'sha512';

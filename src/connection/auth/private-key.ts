@@ -1,8 +1,9 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import ssh2, { type ParsedKey } from '#ssh2';
 import { errorCode, errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { DSA, inspectKeyFile } from './key-file.ts';
+import { rawPrivateKey, rawPublicKey } from '../ssh/raw-key.ts';
 import { encodeEd25519 } from './openssh-key.ts';
 
 /**
@@ -72,8 +73,7 @@ function convert(key: KeyObject, path: string): string {
       return key.export({ type: 'sec1', format: 'pem' }).toString();
     }
     case 'ed25519': {
-      const { d = '', x = '' } = key.export({ format: 'jwk' });
-      return encodeEd25519(Buffer.from(d, 'base64url'), Buffer.from(x, 'base64url'));
+      return encodeEd25519(rawPrivateKey(key), rawPublicKey(createPublicKey(key)));
     }
     case 'dsa':
       throw unreadable(path, DSA);

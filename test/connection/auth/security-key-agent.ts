@@ -1,6 +1,7 @@
 import { createHash, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { createServer } from 'node:net';
 import type { TestContext } from 'node:test';
+import { rawPublicKey } from '../../../src/connection/ssh/raw-key.ts';
 import { WireReader } from '../../../src/connection/ssh/wire-reader.ts';
 import { sshString, uint32 } from '../../../src/connection/ssh/wire-writer.ts';
 
@@ -16,13 +17,12 @@ export class SecurityKey {
     this.#touched = touched;
     if (kind === 'ed25519') {
       const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-      const { x = '' } = publicKey.export({ format: 'jwk' });
       [this.type, this.#key] = ['sk-ssh-ed25519@openssh.com', privateKey];
-      this.blob = Buffer.concat([sshString(this.type), sshString(Buffer.from(x, 'base64url')), sshString('ssh:')]);
+      this.blob = Buffer.concat([sshString(this.type), sshString(rawPublicKey(publicKey)), sshString('ssh:')]);
     } else {
       const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-      const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
-      const point = Buffer.concat([Buffer.from([4]), Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')]);
+      // Its end is 4 and both coordinates (RFC 5480).
+      const point = publicKey.export({ type: 'spki', format: 'der' }).subarray(-65);
       [this.type, this.#key] = ['sk-ecdsa-sha2-nistp256@openssh.com', privateKey];
       this.blob = Buffer.concat([sshString(this.type), sshString('nistp256'), sshString(point), sshString('ssh:')]);
     }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import type { Socket } from 'node:net';
+import { rawPublicKey } from '../../../src/connection/ssh/raw-key.ts';
 import type { Connection } from 'ssh2';
 import ssh2 from '#ssh2';
 import { asFailure, type TunnelFailure } from '../../../src/model/failure.ts';
@@ -179,7 +180,7 @@ describe('host keys that a server announces', () => {
     const rsa = (exponent: Buffer) => text(Buffer.concat([text('ssh-rsa'), text(exponent), number(2048)]));
     const dsa = text(Buffer.concat([text('ssh-dss'), number(1250), number(32), text(Buffer.of(2)), number(1240)]));
     const { publicKey } = generateKeyPairSync('ed25519');
-    const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x!, 'base64url');
+    const raw = rawPublicKey(publicKey);
     const good = text(Buffer.concat([text('ssh-ed25519'), text(raw)]));
     const usual = rsa(Buffer.of(1, 0, 1));
     flooded.send(GLOBAL_REQUEST, 'hostkeys-00@openssh.com', 0, dsa, good, rsa(Buffer.alloc(8, 0x7f)), usual);

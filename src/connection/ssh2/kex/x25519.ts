@@ -1,3 +1,4 @@
+import { rawPublicKey } from '../../ssh/raw-key.ts';
 import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
 
 export const X25519_BYTES = 32;
@@ -12,13 +13,9 @@ export interface X25519 {
 
 export function createX25519({ privateKey, publicKey } = generateKeyPairSync('x25519')): X25519 {
   return {
-    point: bytesOf(publicKey),
+    point: rawPublicKey(publicKey),
     secretWith: (theirs) => diffieHellman({ privateKey, publicKey: publicKeyOf(theirs) }),
   };
-}
-
-function bytesOf(key: KeyObject): Buffer {
-  return Buffer.from(key.export({ format: 'jwk' }).x ?? '', 'base64url');
 }
 
 function publicKeyOf(point: Buffer): KeyObject {
