@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync, writeFileSync, symlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { openListenerRecordsFile } from '../../src/host/listener-records-file.ts';
@@ -153,4 +153,17 @@ test('loses no port when memories of dead connections are damaged', async (t) =>
     const file = openPortFile(path, noTrouble);
     assert.deepEqual([file.recall('a b'), file.eviction('a b')], [[61_001], null], JSON.stringify(damage));
   }
+});
+
+test('says once that the file cannot be written when several writes fail', async (t) => {
+  const path = join(await tempDir(t), 'source-ports.json');
+  const told: (string | null)[] = [];
+  const file = openPortFile(path, (message) => told.push(message));
+  mkdirSync(path);
+  for (const port of [61_001, 61_002]) {
+    file.remember('backup', [port]);
+    await file.written();
+  }
+  assert.equal(told.length, 1, told.join('\n'));
+  assert.match(told[0] ?? '', /cannot be written, so source ports are not remembered: EISDIR/);
 });

@@ -54,14 +54,19 @@ export async function writeAtomicallyIn(
   } catch (error) {
     // The reason to report is the one above.
     await unlink(temporary).catch(() => {});
-    throw withPath(error, path);
+    throw named(error, path, temporary, directory.at(`.${name}.new`));
   }
 }
 
-/** Of a write through a handle, as on a full disk, Node does not say to which file it was. */
-function withPath(error: unknown, path: string): unknown {
+/**
+ * Of a write through a handle, as on a full disk, Node does not say to which file it was. What is random in a name is left out: a failure
+ * that lasts is to have the same message each time.
+ */
+function named(error: unknown, path: string, temporary: string, shortName: string): unknown {
+  if (!(error instanceof Error)) return error;
   const { syscall, path: known } = error as NodeJS.ErrnoException;
-  if (error instanceof Error && syscall !== undefined && known === undefined) error.message += ` '${path}'`;
+  error.message = error.message.replaceAll(temporary, shortName);
+  if (syscall !== undefined && known === undefined) error.message += ` '${path}'`;
   return error;
 }
 
