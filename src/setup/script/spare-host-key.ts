@@ -10,14 +10,20 @@ spare_comment='spare host key, made by tunneld server-setup'
 /** What the line of the spare key begins with that the script prints: behind it is the key. */
 export const SPARE_LINE = 'spare host key: ';
 
-/** make_spare: the first device that asks for it has it made; no other key is touched. */
+/** make_spare: the first device that asks for it has it made; no other key is touched, nor one that another device has made meanwhile. */
 export const MAKE_SPARE = String.raw`
 make_spare() {
   [ ! -e "$spare" ] || return 0
-  remember "$spare"
-  remember "$spare.pub"
-  ssh-keygen -q -t ed25519 -N '' -C "$spare_comment" -f "$spare" </dev/null || die "$spare could not be made"
-  changed=yes
+  own="$spare.$$"
+  remember "$own"
+  remember "$own.pub"
+  ssh-keygen -q -t ed25519 -N '' -C "$spare_comment" -f "$own" </dev/null || die "$spare could not be made"
+  if ln "$own" "$spare" 2>/dev/null; then
+    mv -f "$own.pub" "$spare.pub"
+    changed=yes
+  fi
+  rm -f "$own" "$own.pub"
+  [ -e "$spare" ] || die "$spare could not be made"
 }
 
 tell_spare() {
@@ -25,16 +31,18 @@ tell_spare() {
 }
 `.trim();
 
-/** drop_spare: with the last device it goes, where sshd does not use it, and nobody else made it. */
+/** drop_spare: with the last device it goes, where this script made it and sshd does not use it. */
 export const DROP_SPARE = String.raw`
 drop_spare() {
   if [ -d "$state_folder" ] || ! grep -Fq " $spare_comment" "$spare.pub" 2>/dev/null; then return 0; fi
   anybody='user=root,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22'
-  if used=$("$sshd" -T -C "$anybody" 2>/dev/null) && ! printf '%s\n' "$used" | grep -Fxq "hostkey $spare"; then
+  if ! used=$("$sshd" -T -C "$anybody" 2>/dev/null); then
+    say "$spare stays: sshd -T failed, and does not show whether sshd uses it"
+  elif printf '%s\n' "$used" | grep -Fxq "hostkey $spare"; then
+    say "$spare stays: sshd uses it"
+  else
     rm -f "$spare" "$spare.pub"
     say "the spare host key $spare was removed: no device is set up any more"
-  else
-    say "$spare stays: sshd uses it"
   fi
 }
 `.trim();
