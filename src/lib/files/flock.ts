@@ -8,7 +8,7 @@ export type Locked = FileHandle | 'held' | 'missing';
 
 /**
  * Opens a file, creates it where it is missing, and locks it: `held` where another process has the lock. The kernel releases it when the
- * handle is closed, and when this process ends, however it does. Rejects where the file cannot be opened.
+ * handle is closed, and when this process ends, however it does. Rejects where the file cannot be opened, or not be locked.
  *
  * Node.js has no flock(2). On Linux flock(1) takes the lock on a descriptor that it inherits; on macOS open(2) does so itself.
  */
@@ -16,10 +16,15 @@ export async function openLocked(path: string): Promise<Locked> {
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
   if (process.platform === 'darwin') return await openExclusively(path, flags);
   const handle = await open(path, flags, 0o600);
-  const code = await flock(handle);
-  if (code === 0) return handle;
-  await handle.close();
-  return code === 1 ? 'held' : 'missing';
+  try {
+    const outcome = await flock(handle);
+    if (outcome === 'locked') return handle;
+    await handle.close();
+    return outcome;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 async function openExclusively(path: string, flags: number): Promise<Locked> {
@@ -34,13 +39,19 @@ async function openExclusively(path: string, flags: number): Promise<Locked> {
 /** From <sys/fcntl.h> of macOS; Node.js passes it on. */
 const O_EXLOCK = 0x20;
 
-/** Its exit code, which is 1 where the lock is held; null where there is no such program. */
-function flock(handle: FileHandle): Promise<number | null> {
-  return new Promise((resolve) => {
+/** By flock(1), whose exit code is 1 where the lock is held. Rejects where it fails otherwise: a file system may have no locks. */
+function flock(handle: FileHandle): Promise<'locked' | 'held' | 'missing'> {
+  return new Promise((resolve, reject) => {
     const child = spawn('flock', ['--nonblock', '--exclusive', '3'], {
       stdio: ['ignore', 'ignore', 'ignore', handle.fd],
     });
-    child.once('error', () => resolve(null));
-    child.once('exit', resolve);
+    child.once('error', (error) => {
+      if (errorCode(error) === 'ENOENT') resolve('missing');
+      else reject(error);
+    });
+    child.once('exit', (code, signal) => {
+      if (code === 0 || code === 1) resolve(code === 0 ? 'locked' : 'held');
+      else reject(new Error(`flock(1) cannot lock it (${signal ?? `exit code ${code}`})`));
+    });
   });
 }
