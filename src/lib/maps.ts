@@ -14,5 +14,8 @@ export function groupBy<Item>(items: Iterable<Item>, keyOf: (item: Item) => stri
 export function putNewest<Key, Value>(map: Map<Key, Value>, key: Key, value: Value, most: number): void {
   map.delete(key);
   map.set(key, value);
-  for (const oldest of map.keys()) if (map.size > most) map.delete(oldest);
+  for (const oldest of map.keys()) {
+    if (map.size <= most) return;
+    map.delete(oldest);
+  }
 }
