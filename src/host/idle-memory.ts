@@ -52,6 +52,8 @@ const WORTH_BYTES = 4 * 1024 * 1024;
 function thisProcess(): MemoryDeps | null {
   const { addon } = loadAddon();
   if (addon === null) return null;
+  /** Known from the first release on: it stays the same process. */
+  let ours: boolean | null = null;
   return {
     now: () => performance.now(),
     cpuMs: () => {
@@ -60,8 +62,8 @@ function thisProcess(): MemoryDeps | null {
     },
     residentBytes: () => process.memoryUsage.rss(),
     release: () => {
-      const [maps, smaps] = [readIfReadable('/proc/self/maps'), readIfReadable('/proc/self/smaps')];
-      if (describesThisProcess(maps, smaps)) addon.releaseMemory();
+      ours ??= describesThisProcess(readIfReadable('/proc/self/maps'), readIfReadable('/proc/self/smaps'));
+      if (ours) addon.releaseMemory();
     },
   };
 }
