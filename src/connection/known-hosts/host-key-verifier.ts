@@ -300,11 +300,16 @@ class KnownHostsVerifier implements HostKeyVerifier {
     for (const file of new Set(this.#entries.filter(isUsed).map((entry) => entry.file))) {
       if (!spec.userKnownHostsFiles.includes(file)) continue;
       const keys = this.#entries.filter((entry) => entry.file === file && isUsed(entry)).map(({ key }) => key);
-      const add = linesFor(keys, query) ?? [];
-      await rewriteKnownHosts(file, { add, remove: isUsed }).then(
-        () => log.info(`${query.name} uses its spare host key now; ${file} has it as any other`),
-        (error: unknown) => log.warn(`${file} still calls a key of ${query.name} a spare: ${errorText(error)}`),
-      );
+      const add = linesFor(keys, query);
+      if (add === null) continue;
+      try {
+        if (await rewriteKnownHosts(file, { add, remove: isUsed }))
+          log.info(
+            `${query.name} uses its spare host key now; ${file} has it as a key like any other (updateHostKeys)`,
+          );
+      } catch (error) {
+        log.warn(`${file} still calls a key of ${query.name} a spare: ${errorText(error)}`);
+      }
     }
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -113,6 +114,19 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
     assert.equal(later.verify(spare), null);
     await later.learn([spare, known]);
     assert.equal(readFileSync(file, 'utf8'), linesOf(name, spare, known));
+  });
+
+  test('keeps a spare key in use as it is when its name cannot be written plainly', async (t) => {
+    const spare = testKey('ssh-ed25519', 'spare');
+    const { spec, file, known } = await judgeOf(t);
+    const hostKeyAlias = 'odd?name';
+    const hashed = `|1|${Buffer.alloc(20).toString('base64')}|${createHmac('sha1', Buffer.alloc(20)).update(hostKeyAlias).digest('base64')}`;
+    const lines = `${hashed} ${keyText(known)}\n${hashed} ${keyText(spare)} spare-host-key\n`;
+    writeFileSync(file, lines);
+    const verifier = await prepareHostKeyVerifier({ ...spec, hostKeyAlias }, SILENT);
+    assert.equal(verifier.verify(spare), null);
+    await verifier.learn([known, spare]);
+    assert.equal(readFileSync(file, 'utf8'), lines);
   });
 
   test('forgets a key when the server has retired it, and no line that is about others too', async (t) => {
