@@ -1,9 +1,12 @@
+/** Where it is on the server, with `.pub` beside it. */
+export const SPARE_FILE = '/etc/ssh/ssh_host_ed25519_spare_key';
+
 /**
  * Parts of sh about a spare host key: made by sshd's side beside its host keys, and in none of its HostKey lines, so that it is known to
  * devices before it is ever used.
  */
 export const SPARE = String.raw`
-spare=/etc/ssh/ssh_host_ed25519_spare_key
+spare=${SPARE_FILE}
 spare_comment='spare host key, made by tunneld server-setup'
 `.trim();
 

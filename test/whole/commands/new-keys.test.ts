@@ -20,7 +20,7 @@ test("changes a tunnel's key over the owner's login, and makes a copied card a d
   const [, given = ''] = world.run(['ssh-keygen', '-lf', '/etc/ssh/ssh_host_ed25519_key.pub']).stdout.split(' ');
   const config = ['--config', join(dir, 'config.yaml')];
   const via = ['--via', 'owner@server', '--yes'];
-  const made = cli(
+  const init = [
     'init',
     'limited@server',
     '-R',
@@ -33,7 +33,14 @@ test("changes a tunnel's key over the owner's login, and makes a copied card a d
     '--no-wait',
     ...via,
     ...config,
-  );
+  ];
+  // What is there is no key.
+  world.run(['sh', '-c', `echo none >${SPARE}`]);
+  const without = cli(...init);
+  assert.equal(without.code, 0, without.stderr);
+  assert.match(without.stderr, /owner@server:22 printed no spare host key, so that none is known here/);
+  world.run(['rm', SPARE]);
+  const made = cli(...init);
   assert.equal(made.code, 0, made.stderr);
   assert.match(made.stderr, /ssh_host_ed25519_spare_key: is made where it is missing, for root alone/);
   assert.match(made.stderr, /the spare host key of server is known in /);

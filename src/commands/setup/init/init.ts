@@ -23,6 +23,7 @@ import { dial } from '../../../net/dial.ts';
 import { addToConfig, newConfig, type NewTunnel } from '../../../setup/new-config.ts';
 import { checkKey, makeKey } from '../../../setup/new-key.ts';
 import { marksOf } from '../../../server-rules/server-setup.ts';
+import { SPARE_FILE } from '../../../setup/script/spare-host-key.ts';
 import { hasSpare, pinSpare } from '../../../setup/spare-host-key.ts';
 import { readLoginKeys } from '../../../setup/login-keys.ts';
 import { scanHostCertificate, scanHostKeys } from '../../../setup/scan-host-keys.ts';
@@ -330,6 +331,8 @@ async function setUpVia(task: Task, before: Standing, login: TunnelSpec): Promis
     const done = await owner.setUp(spec, all, jump, questions, spare);
     if (done.changed) outcome.changes.push(`the server ${owner.login} is set up for the user ${spec.user}`);
     if (done.spare !== null) await pin(spec, done.spare, outcome);
+    else if (spare)
+      report(`${owner.login} printed no spare host key, so that none is known here: look at ${SPARE_FILE} there`);
     // Confirmed with the changes of the server.
     await writeConfig(task, wanted, standing, async () => true);
     return (await tunnelsOf(file)).find(({ name }) => name === wanted.name)!;
