@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { run } from 'node:test';
 import { spec, tap } from 'node:test/reporters';
+import { inspect } from 'node:util';
 
 /**
  * Those that take longest, each in a process of its own, which come first: else the last of them runs alone while the other processors have
@@ -140,6 +141,27 @@ function runBeside([name, ...args]: readonly string[]): void {
   child.once('close', end);
 }
 
+/** How much of a failure is said again at the end, in characters. */
+const SAID_AGAIN = 1_500;
+const failures: string[] = [];
+
+/** Fails the run, and says what failed once more in its last lines, since of a long output often only those are kept. */
+function reportAtTheEnd({ name, file, details }: TestFailure): void {
+  process.exitCode = 1;
+  const { cause, failureType } = details.error;
+  if (failureType === 'subtestsFailed') return;
+  const what = inspect(cause ?? details.error).slice(0, SAID_AGAIN);
+  if (failures.push(`failed: ${name} (${file})\n${what}`) > 1) return;
+  process.once('exit', () => console.error(`\n${failures.join('\n\n')}`));
+}
+
+interface TestFailure {
+  readonly name: string;
+  readonly file?: string | undefined;
+  /** https://nodejs.org/docs/latest-v20.x/api/test.html#event-testfail */
+  readonly details: { readonly error: Error & { readonly failureType?: string } };
+}
+
 const missing = LONGEST.filter((name) => !existsSync(sourceOf(name)));
 if (missing.length > 0) throw new Error(`run.ts knows tests that are not there: ${missing.join(', ')}`);
 const rest = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' })
@@ -174,8 +196,6 @@ const files =
 delete process.env['NODE_EXTRA_CA_CERTS'];
 runBeside(beside);
 run({ files, concurrency: AT_ONCE, timeout: HANGS_MS })
-  .on('test:fail', () => {
-    process.exitCode = 1;
-  })
+  .on('test:fail', reportAtTheEnd)
   .compose(process.stdout.isTTY ? new spec() : tap)
   .pipe(process.stdout);
