@@ -9,7 +9,7 @@ import { firstToEnd, waitFor } from '../lib/async/scope.ts';
 import { printable } from '../lib/text.ts';
 import { asFailure } from '../model/failure.ts';
 import { isWildcardHost } from '../model/endpoint.ts';
-import { adaptStreams } from '../net/stream-adapter.ts';
+import { adaptStreams } from '../net/streams/stream-adapter.ts';
 import type { FleetDevice, FleetTrouble } from './document.ts';
 import { PLAIN_HOST_KEY_ALGORITHMS } from '../model/algorithms.ts';
 

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
 import type { Device } from './device.ts';
-import { resetSocket } from './reset-socket.ts';
+import { resetSocket } from './streams/reset-socket.ts';
 import { addressesOf } from './transport.ts';
 
 export interface DeliverOptions {

@@ -8,10 +8,10 @@ import { familyOf, fitsFamily } from './address-family.ts';
 import { openSocket, TimeoutError } from './open-socket.ts';
 import { createHostMemory } from './pacing/host-memory.ts';
 import { createRecentAddresses } from './recent-addresses.ts';
-import { resetSocket } from './reset-socket.ts';
+import { resetSocket } from './streams/reset-socket.ts';
 import { systemLookup, type Lookup } from './resolve-host.ts';
 import { firstToSucceed } from './stagger.ts';
-import { guardListeners } from './guard-listeners.ts';
+import { guardListeners } from './streams/guard-listeners.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 import type { ServerSpec } from '../model/spec.ts';
 

@@ -8,7 +8,7 @@ import { describeBinding, localAddress } from './local-address.ts';
 import { systemLookup, type Lookup } from './resolve-host.ts';
 import { openPersistently, type PortChoice } from './open-racing.ts';
 import { TimeoutError } from './open-socket.ts';
-import { resetSocket } from './reset-socket.ts';
+import { resetSocket } from './streams/reset-socket.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { firstToSucceed } from './stagger.ts';

@@ -3,7 +3,7 @@ import { childController, deferred, abortable } from '../lib/async/abort.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import { errorCode } from '../lib/text.ts';
 import { openSocket, TimeoutError } from './open-socket.ts';
-import { resetSocket } from './reset-socket.ts';
+import { resetSocket } from './streams/reset-socket.ts';
 
 /** The local ports to use; null leaves the choice to the system. */
 export type PortChoice = { preferred(): number; fresh(): number } | null;

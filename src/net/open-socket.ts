@@ -1,6 +1,6 @@
 import { connect, isIP, type NetConnectOpts, type Socket } from 'node:net';
 import { timerAfterIo, type Clock } from '../lib/async/clock.ts';
-import { readIntoLent } from './lent-memory.ts';
+import { readIntoLent } from './streams/lent-memory.ts';
 
 /** The connection did not open in time; the caller says which connection. */
 export class TimeoutError extends Error {}

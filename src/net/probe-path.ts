@@ -8,7 +8,7 @@ import { openSocket } from './open-socket.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import type { ConnectLimit } from '../model/spec.ts';
-import { resetSocket } from './reset-socket.ts';
+import { resetSocket } from './streams/reset-socket.ts';
 import type { NetworkPath, TurnRequest, Turns } from './pacing/turns.ts';
 import { firstToEnd } from '../lib/async/scope.ts';
 

@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
 import type { SocketAddresses } from './device.ts';
-import { corkWrites } from './cork-writes.ts';
-import { onBytes } from './lent-memory.ts';
-import { bytesWrittenTo } from './send-past.ts';
-import type { SshStream } from './stream-adapter.ts';
+import { corkWrites } from './streams/cork-writes.ts';
+import { onBytes } from './streams/lent-memory.ts';
+import { bytesWrittenTo } from './streams/send-past.ts';
+import type { SshStream } from './streams/stream-adapter.ts';
 
 /** The transport below an SSH connection, as its users need to know it. */
 export interface Transport {

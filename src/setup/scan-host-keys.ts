@@ -3,7 +3,7 @@ import { HOST_CERTIFICATE_ALGORITHMS } from '../model/algorithms.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { fingerprint, keyTypeOf } from '../connection/known-hosts/key-blob.ts';
 import { scanServer } from '../connection/ssh2/scan.ts';
-import type { SshStream } from '../net/stream-adapter.ts';
+import type { SshStream } from '../net/streams/stream-adapter.ts';
 
 /** A host key of a server, as it is sent before any login. */
 export interface ShownKey {

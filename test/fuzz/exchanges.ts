@@ -4,7 +4,7 @@ import { newKeyPair } from '../../src/demo/key-pair.ts';
 import { connectSsh } from '../../src/connection/ssh2/connect.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { createTransport } from '../../src/net/transport.ts';
-import { adaptStreams } from '../../src/net/stream-adapter.ts';
+import { adaptStreams } from '../../src/net/streams/stream-adapter.ts';
 import { answerHybrid } from '../support/hybrid-server.ts';
 import { plainSpec } from '../support/tunnel.ts';
 import type { Dice } from './messages.ts';

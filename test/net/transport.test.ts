@@ -5,7 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { createEmitter } from '../../src/lib/async/emitter.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { createTransport, type Transport } from '../../src/net/transport.ts';
-import { adaptStreams } from '../../src/net/stream-adapter.ts';
+import { adaptStreams } from '../../src/net/streams/stream-adapter.ts';
 
 /** A connection below that is congested until the test says otherwise. */
 function below() {

@@ -12,7 +12,7 @@ import { connectSsh } from '../ssh2/connect.ts';
 import type { IdentityCache } from '../auth/identity-cache.ts';
 import type { Person } from '../auth/person.ts';
 import type { Transport } from '../../net/transport.ts';
-import type { SshStream } from '../../net/stream-adapter.ts';
+import type { SshStream } from '../../net/streams/stream-adapter.ts';
 
 export interface LoginDeps {
   /** The tunnel's name, for warnings about its keys. */

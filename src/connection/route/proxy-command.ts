@@ -5,7 +5,7 @@ import type { Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { type SshStream, adaptStreams } from '../../net/stream-adapter.ts';
+import { type SshStream, adaptStreams } from '../../net/streams/stream-adapter.ts';
 
 export interface ProxyCommand {
   readonly stream: SshStream;

@@ -4,7 +4,7 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { registerSecret } from '../../lib/secrets.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { resetSocket } from '../../net/reset-socket.ts';
+import { resetSocket } from '../../net/streams/reset-socket.ts';
 import { readSecretFile } from '../auth/secret-file.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { ProxyEntry } from '../../model/spec.ts';

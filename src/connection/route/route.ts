@@ -9,7 +9,7 @@ import { probePath, probeRequest, tryUntilAnswered } from '../../net/probe-path.
 import { loadProxy, passProxy } from './proxy.ts';
 import { behindProxyKey } from '../../net/first-hop.ts';
 import { startProxyCommand } from './proxy-command.ts';
-import { resetSocket } from '../../net/reset-socket.ts';
+import { resetSocket } from '../../net/streams/reset-socket.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { Entry, ServerSpec, TunnelSpec } from '../../model/spec.ts';
 import type { SshConnection } from '../ssh/connection.ts';
@@ -18,7 +18,7 @@ import { formatServer } from '../../model/state.ts';
 import { createTransport, addressesOf } from '../../net/transport.ts';
 import type { Turn } from '../../net/pacing/turns.ts';
 import { runKeepalive, type KeepaliveDeps } from '../ssh/keepalive.ts';
-import { adaptStreams } from '../../net/stream-adapter.ts';
+import { adaptStreams } from '../../net/streams/stream-adapter.ts';
 import { discard } from '../ssh/discard.ts';
 import { untilOneFails, firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import { deadline } from '../../lib/async/deadline.ts';

@@ -104,7 +104,7 @@ export interface Channel extends Duplex {
   /** Bytes that were read and could not be passed on: they count as unread. */
   unsent?(): number;
   /**
-   * Its 'data' listener handles bytes that are only lent (see net/lent-memory.ts). Where it also listens to 'lent', they come by that
+   * Its 'data' listener handles bytes that are only lent (see net/streams/lent-memory.ts). Where it also listens to 'lent', they come by that
    * event while it reads and nothing waits in the stream, which costs less than to pass through it.
    */
   takesLent?: boolean;

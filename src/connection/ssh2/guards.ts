@@ -1,9 +1,9 @@
 import type { Client } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { ServerSpec } from '../../model/spec.ts';
-import type { SshStream } from '../../net/stream-adapter.ts';
+import type { SshStream } from '../../net/streams/stream-adapter.ts';
 import type { Transport } from '../../net/transport.ts';
-import { valveOf } from '../../net/valve.ts';
+import { valveOf } from '../../net/streams/valve.ts';
 import { limitSignatures } from '../auth/signature-algorithms.ts';
 import { limitAnnouncedKeys } from './announced-keys.ts';
 import { guardCompression } from './compression.ts';

@@ -2,9 +2,9 @@ import type { Client, NegotiatedAlgorithms } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { RekeyLimit } from '../../model/spec.ts';
 import { internalsOf } from './protocol/internals.ts';
-import { onBytes } from '../../net/lent-memory.ts';
-import { bytesWrittenTo } from '../../net/send-past.ts';
-import type { SshStream } from '../../net/stream-adapter.ts';
+import { onBytes } from '../../net/streams/lent-memory.ts';
+import { bytesWrittenTo } from '../../net/streams/send-past.ts';
+import type { SshStream } from '../../net/streams/stream-adapter.ts';
 
 /**
  * Begins a rekey after so many bytes in one direction, or so long (ssh_config(5), RekeyLimit): ssh2 itself never does.

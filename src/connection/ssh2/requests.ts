@@ -3,7 +3,7 @@ import type { Client } from 'ssh2';
 import { systemClock } from '../../lib/async/clock.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { guardListeners } from '../../net/guard-listeners.ts';
+import { guardListeners } from '../../net/streams/guard-listeners.ts';
 import { formatEndpoint, type Endpoint } from '../../model/endpoint.ts';
 import type { Channel, CommandOutput, Conversation, Originator, SessionProbe, SessionUse } from '../ssh/connection.ts';
 import { probeSession } from './probe-session.ts';

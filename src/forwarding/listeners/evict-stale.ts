@@ -4,7 +4,7 @@ import { type DialSpec, sourceOf, translate } from '../../net/dial.ts';
 import { probeRequest } from '../../net/probe-path.ts';
 import type { Turns } from '../../net/pacing/turns.ts';
 import { openSocket } from '../../net/open-socket.ts';
-import { resetSocket } from '../../net/reset-socket.ts';
+import { resetSocket } from '../../net/streams/reset-socket.ts';
 
 /**
  * Makes the server's kernel drop dead connections of ours: a new connection from the same local port ends the dead one (see

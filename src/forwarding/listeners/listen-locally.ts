@@ -6,7 +6,7 @@ import { basename, dirname } from 'node:path';
 import { inDirectory, inDirectorySync } from '../../lib/files/open-directory.ts';
 import { errorCode } from '../../lib/text.ts';
 import { type Family, fitsFamily } from '../../net/address-family.ts';
-import { guardListeners } from '../../net/guard-listeners.ts';
+import { guardListeners } from '../../net/streams/guard-listeners.ts';
 import { bindAddresses, type Endpoint } from '../../model/endpoint.ts';
 import { connectError, fileIdentity, listenWithMask } from '../../lib/unix-socket.ts';
 

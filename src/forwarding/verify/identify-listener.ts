@@ -3,12 +3,12 @@ import { sleep, type Clock } from '../../lib/async/clock.ts';
 import { printable } from '../../lib/text.ts';
 import { fingerprint, keyTypeOf } from '../../connection/known-hosts/key-blob.ts';
 import type { OwnKeys } from './own-keys.ts';
-import { peek } from '../../net/peek-stream.ts';
+import { peek } from '../../net/streams/peek-stream.ts';
 import { CLOSES, type OtherProgram, SILENT } from './results.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Channel } from '../../connection/ssh/connection.ts';
 import { scanServer } from '../../connection/ssh2/scan.ts';
-import { adaptStreams } from '../../net/stream-adapter.ts';
+import { adaptStreams } from '../../net/streams/stream-adapter.ts';
 
 export interface IdentifyDeps {
   readonly clock: Clock;

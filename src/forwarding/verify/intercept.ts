@@ -3,7 +3,7 @@ import { sleep, type Clock } from '../../lib/async/clock.ts';
 import { aborted, firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import type { Channel, Visitor } from '../../connection/ssh/connection.ts';
 import { discard } from '../../connection/ssh/discard.ts';
-import { readUpTo } from '../../net/peek-stream.ts';
+import { readUpTo } from '../../net/streams/peek-stream.ts';
 import { comesFrom } from './addresses.ts';
 import type { Probe } from './probes.ts';
 

@@ -4,7 +4,7 @@ import { dialTarget } from '../../net/dial-target.ts';
 import { asFailure, type FailureCode, TunnelFailure } from '../../model/failure.ts';
 import { permitsOpen } from './permit-open.ts';
 import { proxyHeader } from './proxy-protocol.ts';
-import { resetSocket } from '../../net/reset-socket.ts';
+import { resetSocket } from '../../net/streams/reset-socket.ts';
 import { negotiate } from './socks-handshake.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { Visitor } from '../../connection/ssh/connection.ts';

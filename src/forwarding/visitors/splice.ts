@@ -4,11 +4,11 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { deferred } from '../../lib/async/abort.ts';
 import { deliverThenClose } from '../../net/deliver.ts';
 import type { Device } from '../../net/device.ts';
-import { corkWrites } from '../../net/cork-writes.ts';
-import { lentWrites } from '../../net/lent-writes.ts';
-import { afterRead, isLent, keepLent, mayKeepLent, readerOf } from '../../net/lent-memory.ts';
-import { resetSocket } from '../../net/reset-socket.ts';
-import { ListenerError } from '../../net/guard-listeners.ts';
+import { corkWrites } from '../../net/streams/cork-writes.ts';
+import { lentWrites } from '../../net/streams/lent-writes.ts';
+import { afterRead, isLent, keepLent, mayKeepLent, readerOf } from '../../net/streams/lent-memory.ts';
+import { resetSocket } from '../../net/streams/reset-socket.ts';
+import { ListenerError } from '../../net/streams/guard-listeners.ts';
 import type { Channel } from '../../connection/ssh/connection.ts';
 import type { Transport } from '../../net/transport.ts';
 

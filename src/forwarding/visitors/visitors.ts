@@ -6,7 +6,7 @@ import type { Device } from '../../net/device.ts';
 import type { TunnelFailure } from '../../model/failure.ts';
 import { serveLocalVisitor } from './local-visitor.ts';
 import type { VisitorHandler } from '../verify/listener-verifier.ts';
-import { resetSocket } from '../../net/reset-socket.ts';
+import { resetSocket } from '../../net/streams/reset-socket.ts';
 import { type Endpoint, formatEndpoint, sameEndpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import type { SshConnection, Visitor } from '../../connection/ssh/connection.ts';

@@ -5,7 +5,7 @@ import ssh2 from '#ssh2';
 import { guardConnection } from '../../../src/connection/ssh2/guards.ts';
 import { internalsOf } from '../../../src/connection/ssh2/protocol/internals.ts';
 import { systemClock } from '../../../src/lib/async/clock.ts';
-import type { SshStream } from '../../../src/net/stream-adapter.ts';
+import type { SshStream } from '../../../src/net/streams/stream-adapter.ts';
 import type { Transport } from '../../../src/net/transport.ts';
 
 /** A client whose server has not said anything, with all guards; `prepare` changes ssh2 before they come. */

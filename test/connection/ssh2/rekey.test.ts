@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Client } from 'ssh2';
 import { rekeyAfter } from '../../../src/connection/ssh2/rekey.ts';
 import type { RekeyLimit } from '../../../src/model/spec.ts';
-import type { SshStream } from '../../../src/net/stream-adapter.ts';
+import type { SshStream } from '../../../src/net/streams/stream-adapter.ts';
 import { fakeClock } from '../../support/clock.ts';
 
 const GIB = 1024 ** 3;

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../../src/lib/async/clock.ts';
 import { unacknowledged } from '../../../src/host/tcp-queue.ts';
-import { peek } from '../../../src/net/peek-stream.ts';
+import { peek } from '../../../src/net/streams/peek-stream.ts';
 import { splice } from '../../../src/forwarding/visitors/splice.ts';
 import type { Channel } from '../../../src/connection/ssh/connection.ts';
 import { createTransport } from '../../../src/net/transport.ts';

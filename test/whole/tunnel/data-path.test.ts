@@ -13,7 +13,7 @@ import {
   startSource,
   type TestTarget,
 } from '../../support/echo.ts';
-import { watchReturns } from '../../../src/net/lent-memory.ts';
+import { watchReturns } from '../../../src/net/streams/lent-memory.ts';
 import { listen } from '../../support/listen.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel } from '../../support/tunnel.ts';

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { nativeCodec } from '../../../src/connection/ssh2/packets/native.ts';
-import { watchReturns } from '../../../src/net/lent-memory.ts';
+import { watchReturns } from '../../../src/net/streams/lent-memory.ts';
 import { startEcho } from '../../support/echo.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel } from '../../support/tunnel.ts';

@@ -1,6 +1,6 @@
 import type { Client } from 'ssh2';
 import type { Clock } from '../../../lib/async/clock.ts';
-import type { Valve } from '../../../net/valve.ts';
+import type { Valve } from '../../../net/streams/valve.ts';
 import { holdMessages } from '../protocol/held-messages.ts';
 import { internalsOf } from '../protocol/internals.ts';
 import { openGroup } from './group-exchange.ts';

@@ -1,8 +1,8 @@
 import type { Client } from 'ssh2';
 import { Socket } from 'node:net';
-import { readerOf, type Take } from '../../../net/lent-memory.ts';
-import { senderPast } from '../../../net/send-past.ts';
-import type { SshStream } from '../../../net/stream-adapter.ts';
+import { readerOf, type Take } from '../../../net/streams/lent-memory.ts';
+import { senderPast } from '../../../net/streams/send-past.ts';
+import type { SshStream } from '../../../net/streams/stream-adapter.ts';
 import type { Channel } from '../../ssh/connection.ts';
 import { internalsOf, type OpenChannel, type Protocol } from '../protocol/internals.ts';
 import { BatchCipher, type WritePackets } from './cipher.ts';

@@ -1,4 +1,4 @@
-import { afterRead } from '../../../net/lent-memory.ts';
+import { afterRead } from '../../../net/streams/lent-memory.ts';
 import type { Cipher } from '../protocol/internals.ts';
 import { DATA_HEADER, LARGEST_DATA, OVERHEAD, type Sealer } from './codec.ts';
 

@@ -1,5 +1,5 @@
 import type { Decipher } from '../protocol/internals.ts';
-import { HEADROOM, isLent } from '../../../net/lent-memory.ts';
+import { HEADROOM, isLent } from '../../../net/streams/lent-memory.ts';
 import { CHANNEL_DATA, type Opener } from './codec.ts';
 
 /** A decipher that opens packets in the memory in which they were read, several in a call; the payloads are views of it. */

@@ -1,7 +1,7 @@
 import type { Client } from 'ssh2';
 import { internalsOf, type Protocol } from './internals.ts';
-import { forLater } from '../../../net/lent-memory.ts';
-import type { Valve } from '../../../net/valve.ts';
+import { forLater } from '../../../net/streams/lent-memory.ts';
+import type { Valve } from '../../../net/streams/valve.ts';
 
 /**
  * Makes a function that holds the server's messages back from ssh2 until `work` is done, then calls `proceed` and

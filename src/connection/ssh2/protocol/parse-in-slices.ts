@@ -1,7 +1,7 @@
 import type { Client } from 'ssh2';
 import { inSlices, tickIsSpent } from '../../../lib/async/slices.ts';
-import { forLater } from '../../../net/lent-memory.ts';
-import type { Valve } from '../../../net/valve.ts';
+import { forLater } from '../../../net/streams/lent-memory.ts';
+import type { Valve } from '../../../net/streams/valve.ts';
 import { internalsOf } from './internals.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { Client } from 'ssh2';
-import { isLent, keepLent } from '../../../net/lent-memory.ts';
+import { isLent, keepLent } from '../../../net/streams/lent-memory.ts';
 import { createReceiveAccount, type ReceiveAccount } from './receive-account.ts';
 import { internalsOf, type Internals, type OpenChannel, type Protocol } from './internals.ts';
 

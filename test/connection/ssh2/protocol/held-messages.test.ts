@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Client } from 'ssh2';
 import { deferred } from '../../../../src/lib/async/abort.ts';
 import { holdMessages } from '../../../../src/connection/ssh2/protocol/held-messages.ts';
-import { valveOf } from '../../../../src/net/valve.ts';
+import { valveOf } from '../../../../src/net/streams/valve.ts';
 import { until } from '../../../support/until.ts';
 
 // A parser that reads letters as ssh2 reads packets: what `on` answers with false ends its work on what it has read.

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
-import { systemClock } from '../../src/lib/async/clock.ts';
-import { createLogger } from '../../src/lib/log/log.ts';
-import { createVisitLog } from '../../src/forwarding/visitors/visit-log.ts';
-import { createVisitors } from '../../src/forwarding/visitors/visitors.ts';
-import { guardListeners } from '../../src/net/guard-listeners.ts';
-import type { Channel, SshConnection, Visitor } from '../../src/connection/ssh/connection.ts';
-import { initialState } from '../../src/model/state.ts';
-import { listen } from '../support/listen.ts';
-import { startSshd } from '../support/sshd.ts';
-import { quietDevice, specFor } from '../support/tunnel.ts';
-import { freePort, until } from '../support/until.ts';
-import { connectTo } from '../support/connection.ts';
-import { visit } from '../support/visit.ts';
+import { systemClock } from '../../../src/lib/async/clock.ts';
+import { createLogger } from '../../../src/lib/log/log.ts';
+import { createVisitLog } from '../../../src/forwarding/visitors/visit-log.ts';
+import { createVisitors } from '../../../src/forwarding/visitors/visitors.ts';
+import { guardListeners } from '../../../src/net/streams/guard-listeners.ts';
+import type { Channel, SshConnection, Visitor } from '../../../src/connection/ssh/connection.ts';
+import { initialState } from '../../../src/model/state.ts';
+import { listen } from '../../support/listen.ts';
+import { startSshd } from '../../support/sshd.ts';
+import { quietDevice, specFor } from '../../support/tunnel.ts';
+import { freePort, until } from '../../support/until.ts';
+import { connectTo } from '../../support/connection.ts';
+import { visit } from '../../support/visit.ts';
 
 test('ends a channel, not the connection of all, when one of its listeners throws', async (t) => {
   const sshd = await startSshd();

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { abortable, deferred } from '../lib/async/abort.ts';
+import { abortable, deferred } from '../../lib/async/abort.ts';
 
 /**
  * Reads the first bytes of a stream without consuming them: `wanted` bytes, fewer where `enough` says so, or all up to

@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
-import { loadAddon } from '../../src/lib/addon.ts';
-import { isLent, keepLent, readerOf, readIntoLent, watchReturns } from '../../src/net/lent-memory.ts';
-import { lentWrites } from '../../src/net/lent-writes.ts';
-import { listen } from '../support/listen.ts';
-import { pattern } from '../support/echo.ts';
-import { until } from '../support/until.ts';
+import { loadAddon } from '../../../src/lib/addon.ts';
+import { isLent, keepLent, readerOf, readIntoLent, watchReturns } from '../../../src/net/streams/lent-memory.ts';
+import { lentWrites } from '../../../src/net/streams/lent-writes.ts';
+import { listen } from '../../support/listen.ts';
+import { pattern } from '../../support/echo.ts';
+import { until } from '../../support/until.ts';
 
 test('sends every byte in order, what a slow reader leaves for the stream too', async (t) => {
   watchReturns((memory) => memory.fill(0xdb));

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { loadAddon } from '../lib/addon.ts';
+import { loadAddon } from '../../lib/addon.ts';
 import { afterRead, isLent, lentMemory } from './lent-memory.ts';
 import { descriptorOf } from './send-past.ts';
 

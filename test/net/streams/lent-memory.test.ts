@@ -14,10 +14,10 @@ import {
   readIntoLent,
   watchReturns,
   type Reader,
-} from '../../src/net/lent-memory.ts';
-import { listen } from '../support/listen.ts';
-import { pattern } from '../support/echo.ts';
-import { until } from '../support/until.ts';
+} from '../../../src/net/streams/lent-memory.ts';
+import { listen } from '../../support/listen.ts';
+import { pattern } from '../../support/echo.ts';
+import { until } from '../../support/until.ts';
 
 test('is a stream like any other until somebody reads directly, and then again', async (t) => {
   const { socket, reader, peer } = await opened(t, 'own');

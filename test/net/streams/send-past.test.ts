@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { bytesWrittenTo, senderPast } from '../../src/net/send-past.ts';
-import { listen } from '../support/listen.ts';
-import { pattern } from '../support/echo.ts';
-import { until } from '../support/until.ts';
+import { bytesWrittenTo, senderPast } from '../../../src/net/streams/send-past.ts';
+import { listen } from '../../support/listen.ts';
+import { pattern } from '../../support/echo.ts';
+import { until } from '../../support/until.ts';
 
 test('sends nothing ahead of what waits in the stream, counts what it sends, and leaves a socket that is gone alone', async (t) => {
   const server = createServer();

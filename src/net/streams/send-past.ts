@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { loadAddon } from '../lib/addon.ts';
+import { loadAddon } from '../../lib/addon.ts';
 
 /** Sends what the operating system takes at once; returns how many bytes that were. */
 type SendPast = (bytes: Buffer) => number;
