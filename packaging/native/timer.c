@@ -112,8 +112,9 @@ napi_value timer_begin(napi_env env, napi_callback_info info) {
       napi_add_finalizer(env, out, timer, forget, NULL, NULL) == napi_ok) {
     timer->users++;
     if (napi_create_reference(env, argv[1], 1, &timer->listener) == napi_ok &&
-        // The loop counts whole milliseconds: without one more it could fire early.
-        uv_timer_start(handle, fired, (uint64_t)ms + 1, 0) == 0)
+        // The loop counts whole milliseconds: without one more it could fire early. By way of 32 bits, which every processor converts
+        // itself: for 64 the compiler calls a function of libgcc on ARM, which Node need not have.
+        uv_timer_start(handle, fired, (uint64_t)(uint32_t)ms + 1, 0) == 0)
       return out;
     if (timer->listener != NULL) napi_delete_reference(env, timer->listener);
     timer->listener = NULL;

@@ -29,9 +29,11 @@ test('has addons that were built from these sources, for every processor that th
     );
 });
 
-test('needs no library but what Node has loaded, so that glibc and musl do', () => {
+test('needs no library but what Node has loaded, so that glibc and musl do, and no function of a compiler', () => {
   for (const name of readdirSync(prebuilt).filter((file) => file.endsWith('.node'))) {
     const bytes = readFileSync(join(prebuilt, name), 'latin1');
+    const reserved = [...bytes.matchAll(/\0(__\w+)(?=\0)/g)].map(([, symbol]) => symbol);
+    assert.deepEqual(reserved, ['__errno_location'], name);
     assert.equal(bytes.slice(1, 4), 'ELF');
     assert.doesNotMatch(bytes, /\b(lib\w+|ld-\w+)\.so\b|GLIBC_/, name);
   }
