@@ -4,6 +4,7 @@ import { openLocked } from '../lib/files/flock.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { inDirectory } from '../lib/files/open-directory.ts';
 import { succeeds } from '../lib/async/succeeds.ts';
+import { printable } from '../lib/text.ts';
 import { UserError } from '../lib/user-error.ts';
 
 /**
@@ -30,7 +31,7 @@ async function takeLock(file: string): Promise<() => Promise<void>> {
   // A disk may be full: then the other one is not named. By a second name, whoever has the folder could have another file overwritten.
   const isOnly = (await handle.stat()).nlink === 1;
   if (isOnly) await handle.truncate(0).catch(() => {});
-  if (isOnly) await handle.write(`${process.pid} ${process.argv[2] ?? ''}\n`, 0).catch(() => {});
+  if (isOnly) await handle.write(`${process.pid} ${commandOf(process.argv.slice(2))}\n`, 0).catch(() => {});
   return async () => {
     await inDirectory(dirname(path), (directory) => unlink(directory.at(basename(path)))).catch(() => {});
     await handle.close();
@@ -63,9 +64,23 @@ async function openOwn(path: string): Promise<FileHandle | 'held' | 'missing'> {
   });
 }
 
+/** Pure: the command and what it is about, without its options: `rekey backup`. */
+export function commandOf(argv: readonly string[]): string {
+  const words: string[] = [];
+  for (let index = 0; index < argv.length; index += 1) {
+    const argument = argv[index]!;
+    if (argument === '--config') index += 1;
+    else if (!argument.startsWith('-')) words.push(argument);
+    else if (words.length > 0 && !argument.startsWith('--config=')) break; // the next word may be its value
+  }
+  return printable(words.join(' '), MAX_COMMAND);
+}
+
+const MAX_COMMAND = 100;
+
 async function isHeld(file: string, path: string): Promise<UserError> {
-  const [, pid, command = ''] = /^(\d+) ([a-z-]*)\n$/.exec(await readFile(path, 'utf8').catch(() => '')) ?? [];
-  const who = pid === undefined ? '' : ` (tunneld ${command}, process ${pid})`;
+  const [, pid, command = ''] = /^(\d+) (.*)\n$/.exec(await readFile(path, 'utf8').catch(() => '')) ?? [];
+  const who = pid === undefined ? '' : ` (tunneld ${printable(command, MAX_COMMAND)}, process ${pid})`;
   return new UserError(
     `another command${who} is changing ${file}, and nothing was done: wait until that ends, and run this again`,
   );

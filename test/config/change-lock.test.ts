@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { changing } from '../../src/config/change-lock.ts';
+import { changing, commandOf } from '../../src/config/change-lock.ts';
 import { tempDir } from '../support/until.ts';
 
 test('lets one command change a configuration at a time, names it to others, and leaves nothing behind', async (t) => {
@@ -46,4 +46,17 @@ test('writes nothing into a file that has the name of the lock as a second one',
   await changing(join(dir, 'config.yaml'), () => Promise.resolve());
   assert.equal(readFileSync(join(dir, 'other'), 'utf8'), 'what another has written\n');
   assert.deepEqual(readdirSync(dir), ['other']);
+});
+
+test('names a command with what it is about, wherever --config stands, and without its other options', () => {
+  for (const [typed, name] of [
+    ['rekey backup', 'rekey backup'],
+    ['--config /c.yaml rekey backup --via me@server --yes', 'rekey backup'],
+    ['move --config=/c.yaml backup new.example', 'move backup new.example'],
+    ['move backup --config /c.yaml new.example', 'move backup new.example'],
+    ['init --via me@server limited@server', 'init'],
+    ['', ''],
+  ] as const)
+    assert.equal(commandOf(typed.split(' ').filter((word) => word !== '')), name, typed);
+  assert.doesNotMatch(commandOf(['init', '\u001b[2J']), /\u001b/);
 });
