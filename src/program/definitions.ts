@@ -1,43 +1,58 @@
-import type { Command } from 'commander';
+import type { Command, OptionValues } from '@commander-js/extra-typings';
 import { EXIT } from '../lib/exit-code.ts';
 
 /** What the definitions of commands share. */
 export interface Definitions {
   /**
-   * Commander's action for a command. `load` gets all its options (see optionsOf) and resolves with its code, which is called with the file
-   * that --config names (null for none), its arguments (null for one that was not given) and its options. Its result is the exit code, 0
-   * without one.
+   * Gives a command its action. `load` gets all its options (see optionsOf) and resolves with its code, which is called with the file
+   * that --config names (null for none), its arguments (null for one that was not given) and its options, as its definition types them.
+   * Its result is the exit code, 0 without one.
    */
-  run(load: (options: never) => Promise<CommandCode>): (...args: unknown[]) => Promise<void>;
+  run<Args extends unknown[], Options extends OptionValues>(
+    command: Command<Args, Options>,
+    load: NoInfer<(options: AllOptions<Options>) => Promise<CommandCode<Args, Options>>>,
+  ): void;
   /** The arguments of `tunneld run` that are not tunneld's own but those of ssh. */
   readonly sshArguments: readonly string[];
 }
 
-type CommandCode = (config: string | null, ...args: never[]) => Promise<number | void>;
+type CommandCode<Args extends unknown[], Options> = (
+  config: string | null,
+  ...args: [...{ [Index in keyof Args]: OrNull<Args[Index]> }, AllOptions<Options>]
+) => Promise<number | void>;
+
+type OrNull<T> = undefined extends T ? Exclude<T, undefined> | null : T;
+
+/** As optionsOf() returns them. */
+type AllOptions<Options> = {
+  [Name in keyof Options]-?: Exclude<Options[Name], undefined> extends true
+    ? boolean
+    : {} extends Pick<Options, Name>
+      ? Exclude<Options[Name], undefined> | null
+      : Options[Name];
+};
 
 /** `onExit` is called with the exit code of the command that ran. */
 export function createDefinitions(
-  program: Command,
+  program: Command<[], { config?: string }>,
   sshArguments: readonly string[],
   onExit: (code: number) => void,
 ): Definitions {
   return {
-    run:
-      (load) =>
-      async (...given) => {
-        // Commander calls with the arguments, then the options, then the command.
-        const args = given.slice(0, -2).map((argument) => argument ?? null);
-        const options = optionsOf(given.at(-1) as Command);
-        const { config = null } = program.opts<{ config?: string }>();
-        const command = await load(options as never);
-        onExit((await command(config, ...([...args, options] as never[]))) ?? EXIT.ok);
-      },
+    run: (command, load) =>
+      void command.action(async () => {
+        const options = optionsOf(command);
+        const { config = null } = program.opts();
+        const code = await load(options as never);
+        const args = command.processedArgs.map((argument) => argument ?? null);
+        onExit((await code(config, ...([...args, options] as never))) ?? EXIT.ok);
+      }),
     sshArguments,
   };
 }
 
 /** All options of a command: false for a switch that was not given, null for a value that was not given and has no default. */
-function optionsOf(command: Command): Readonly<Record<string, unknown>> {
+function optionsOf(command: Pick<Command<unknown[]>, 'options' | 'getOptionValue'>): Readonly<Record<string, unknown>> {
   return Object.fromEntries(
     command.options.map((option) => {
       const name = option.attributeName();

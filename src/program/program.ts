@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError } from '@commander-js/extra-typings';
 import { versionLine } from '../commands/version.ts';
 import { addDailyCommands } from './daemon-commands.ts';
 import { createDefinitions } from './definitions.ts';
