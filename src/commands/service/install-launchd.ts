@@ -41,7 +41,16 @@ export async function installLaunchd(
   apply: (steps: readonly Step[]) => Promise<void>,
   caller: ConfigEnvironment = systemEnvironment(),
 ): Promise<void> {
-  const service = await requestedService('install', flag, options.user, caller);
+  await installService(await requestedService('install', flag, options.user, caller), options, apply, caller);
+}
+
+/** The same for a service whose plist may be elsewhere, as on trial. */
+export async function installService(
+  service: LaunchdService,
+  options: Pick<InstallOptions, 'dryRun' | 'start'>,
+  apply: (steps: readonly Step[]) => Promise<void>,
+  caller: ConfigEnvironment,
+): Promise<void> {
   const config = await loadConfig(service.config, daemonEnvironment(service, caller));
   const { secrets, knownHosts } = filesOf(config);
   for (const text of launchdWarnings(service, [...secrets, ...knownHosts])) report(`note: ${text}`);

@@ -1,7 +1,11 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { shellQuote } from '../../lib/shell-quote.ts';
 import { errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { type LoadDeps, loadService } from './load.ts';
-import { startRescue } from './rescue.ts';
+import { loadScript, runAtEnd } from './rescue.ts';
 import type { LaunchdService } from './service.ts';
 import { disableService, unloadService } from './unload.ts';
 
@@ -10,41 +14,84 @@ export type LaunchdJob = Pick<LaunchdService, 'domain' | 'target' | 'plist' | 'k
 
 /** What takes the place of jobs. */
 export interface Successor {
-  /** Rejects where it could not log in beside them; nothing is stopped then. */
+  /** Rejects where it could not log in beside them; nothing is stopped then, and nothing is left. */
   tryBeside(): Promise<void>;
-  start(): Promise<void>;
+  /** On trial: a start of the machine has it as it was before. `work` is a folder of this process alone, for as long as it takes. */
+  start(work: string): Promise<void>;
   /** Rejects where it does not do what they did. */
   prove(): Promise<void>;
-  /** Takes back what start() did, wherever that ended. */
+  /** Makes it last over a start of the machine, by writing `kept`. */
+  keep(): Promise<void>;
+  /** Takes back what these did, however far that went. */
   undo(): Promise<void>;
+  /** The file with which it lasts, and its text then. */
+  readonly kept: { readonly path: string; readonly text: string };
+  /** For sh, where this process ended before it could: has what is kept run; and takes back what start() did. */
+  readonly scripts: { readonly keep: string; readonly undo: string };
 }
 
 /**
- * Puts a successor in the place of jobs, which both need the same ports. The jobs are disabled once the successor is proven; until then
- * each failure, and the end of this process, has launchd run them again. Rejects with a UserError.
+ * Puts a successor in the place of jobs, which both need the same ports, and disables these. Until it is proven and kept, each failure has
+ * launchd run the jobs again; a start of the machine does, and so does a process of its own where this one ends before. From then on it is
+ * the successor that runs, wherever this ends: one file that is replaced decides. Rejects with a UserError.
  */
 export async function replaceJobs(jobs: readonly LaunchdJob[], successor: Successor, deps: LoadDeps): Promise<void> {
-  await successor.tryBeside();
-  const rescues = jobs.map((job) => startRescue(job, deps.env));
+  const work = await mkdtemp(join(tmpdir(), 'tunneld-takeover-'));
   try {
-    await stopAndProve(jobs, successor, deps);
-    for (const job of jobs) await disableService(job, deps.launchctl);
+    await writeFile(join(work, KEPT), successor.kept.text, { mode: 0o600 });
+    await successor.tryBeside();
+    const rescue = runAtEnd(endScript(jobs, successor, work), PATIENCE_S, deps.env);
+    await stopAndKeep(jobs, successor, work, rescue, deps);
+    await disableAll(jobs, deps);
+    rescue.stop();
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+/** In the folder: what is kept, and whether it was proven. */
+const KEPT = 'kept';
+const PROVEN = 'proven';
+
+/** Longer than the proof of any number of tunnels. */
+const PATIENCE_S = 3600;
+
+function endScript(jobs: readonly LaunchdJob[], { kept, scripts }: Successor, work: string): string {
+  const disable = jobs.map(({ target }) => `launchctl disable ${shellQuote(target)}\n`).join('');
+  const [folder, path] = [work, kept.path].map(shellQuote);
+  return `if [ -e ${folder}/${PROVEN} ] && cmp -s ${path} ${folder}/${KEPT}; then
+${scripts.keep}
+${disable}else
+${scripts.undo}
+${loadScript(jobs)}fi
+rm -rf ${folder}
+`;
+}
+
+async function stopAndKeep(
+  jobs: readonly LaunchdJob[],
+  successor: Successor,
+  work: string,
+  rescue: { stop(): void },
+  deps: LoadDeps,
+): Promise<void> {
+  try {
+    for (const job of jobs) await unloadService(job, deps);
+    await successor.start(work);
+    await successor.prove();
+    await writeFile(join(work, PROVEN), '');
+    await successor.keep();
   } catch (error) {
+    await rm(join(work, PROVEN), { force: true });
     const failed = await revert(jobs, successor, deps);
+    // What is not reverted now, it tries again.
+    if (failed.length === 0) rescue.stop();
     const state =
       failed.length > 0
         ? `not all changes could be reverted: ${failed.join('; ')}`
         : 'all changes were reverted, and what kept the tunnels before runs again';
     throw new UserError(`${errorText(error)}\n${state}`, undefined, { cause: error });
-  } finally {
-    for (const rescue of rescues) rescue.stop();
   }
-}
-
-async function stopAndProve(jobs: readonly LaunchdJob[], successor: Successor, deps: LoadDeps): Promise<void> {
-  for (const job of jobs) await unloadService(job, deps);
-  await successor.start();
-  await successor.prove();
 }
 
 /** Resolves with what could not be reverted. */
@@ -54,4 +101,16 @@ async function revert(jobs: readonly LaunchdJob[], successor: Successor, deps: L
   await successor.undo().catch(note);
   for (const job of jobs) await loadService(job, false, deps).catch(note);
   return failed;
+}
+
+/** The successor runs: what cannot be disabled is left to a person. */
+async function disableAll(jobs: readonly LaunchdJob[], { launchctl }: LoadDeps): Promise<void> {
+  const failed: string[] = [];
+  for (const job of jobs)
+    await disableService(job, launchctl).catch((error: unknown) =>
+      failed.push(
+        `${job.target} is stopped, but not disabled, and would start beside the new tunnels with this Mac: ${errorText(error)}; run launchctl disable ${job.target}`,
+      ),
+    );
+  if (failed.length > 0) throw new UserError(failed.join('\n'));
 }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { shellQuote } from '../../lib/shell-quote.ts';
 import type { LaunchdService } from './service.ts';
 
 /**
@@ -10,7 +11,23 @@ export function startRescue(
   env: NodeJS.ProcessEnv,
   installer: number = process.pid,
 ): { stop(): void } {
-  const args = ['-c', SCRIPT, 'tunneld-rescue', String(installer), service.target, service.domain, service.plist];
+  return runAtEnd(loadScript([service]), 300, env, installer);
+}
+
+/** Has a script for sh run when `installer` has exited without having stopped this, for as long as `patienceS` seconds from now. */
+export function runAtEnd(
+  script: string,
+  patienceS: number,
+  env: NodeJS.ProcessEnv,
+  installer: number = process.pid,
+): { stop(): void } {
+  const wait = `tries=0
+while kill -0 ${installer}; do
+  tries=$((tries + 1)); [ $tries -gt ${patienceS} ] && exit 1
+  sleep 1
+done
+`;
+  const args = ['-c', `${wait}${script}`, 'tunneld-rescue'];
   const child = spawn('/bin/sh', args, { detached: true, stdio: 'ignore', env, cwd: '/' });
   child.on('error', () => {}); // the installation continues without it
   child.unref();
@@ -26,19 +43,23 @@ export function startRescue(
   };
 }
 
+/** For sh: loads these, side by side. */
+export function loadScript(jobs: readonly Pick<LaunchdService, 'domain' | 'target' | 'plist'>[]): string {
+  const calls = jobs.map(
+    ({ target, domain, plist }) => `load ${[target, domain, plist].map(shellQuote).join(' ')} &\n`,
+  );
+  return `${LOAD}${calls.join('')}wait\n`;
+}
+
 /** launchd may list the previous instance until its ExitTimeOut is over: only a service that stays loaded is the new one. */
-const SCRIPT = `
-tries=0
-while kill -0 "$1"; do
-  tries=$((tries + 1)); [ $tries -gt 300 ] && exit 1
-  sleep 1
-done
-tries=0; known=0
-while [ $tries -lt 60 ] && [ $known -lt 10 ] && [ -e "$4" ]; do
-  launchctl enable "$2"
-  if launchctl bootstrap "$3" "$4"; then launchctl kickstart "$2"; exit 0; fi
-  if launchctl print "$2"; then known=$((known + 1)); else known=0; fi
-  tries=$((tries + 1))
-  sleep 2
-done
+const LOAD = `load() {
+  tries=0; known=0
+  while [ $tries -lt 60 ] && [ $known -lt 10 ] && [ -e "$3" ]; do
+    launchctl enable "$1"
+    if launchctl bootstrap "$2" "$3"; then launchctl kickstart "$1"; return; fi
+    if launchctl print "$1"; then known=$((known + 1)); else known=0; fi
+    tries=$((tries + 1))
+    sleep 2
+  done
+}
 `;

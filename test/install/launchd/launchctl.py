@@ -2,7 +2,7 @@
 """A stand-in for launchctl and launchd: keeps its state in $LAUNCHD_STATE, and answers as the real one is known to (see
 src/install/launchd/launchctl.ts). Files in there steer it: `fail-COMMAND` has numbers to fail with, one for each call;
 `no-domain` is the number that says that the domain is not there; `going` is for how many seconds an older service is still known
-after bootout. `calls` has what was asked for, `keepers` every process that keeps a program running; none begins once there is `over`."""
+after bootout; `dies` is a call, as `before disable LABEL` or `after ...`, at which whoever makes it is killed. `calls` has what was asked for, `keepers` every process that keeps a program running; none begins once there is `over`."""
 import json, os, signal, sys, time
 
 STATE = os.environ["LAUNCHD_STATE"]
@@ -126,10 +126,27 @@ def label_in(plist):
         return OURS
 
 
+def dies(when, command, label):
+    """Once, and not its rescuer."""
+    if read("dies") == f"{when} {command} {label}":
+        remove("dies")
+        os.kill(os.getppid(), signal.SIGKILL)
+        return True
+    return False
+
+
 def main(command, *args):
     if command == "keep":
         about(args[0].split("/")[-1])
         return keep(*args)
+    label = label_in(args[1]) if command == "bootstrap" else args[-1].split("/")[-1]
+    if dies("before", command, label):
+        return
+    call(command, *args)
+    dies("after", command, label)
+
+
+def call(command, *args):
     with open(path("calls"), "a") as file:
         file.write(" ".join([command, *args]) + "\n")
     verb = {"bootstrap": "Bootstrap", "bootout": "Boot-out"}.get(command, command)

@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { before, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { changing } from '../../../../src/config/change-lock.ts';
 import { renderPlist } from '../../../../src/install/launchd/plist.ts';
 import { fakeMac } from '../../../install/launchd/mac.ts';
 import { listen } from '../../../support/listen.ts';
 import { startSshd } from '../../../support/sshd.ts';
-import { freePort, removeAtExit, until } from '../../../support/until.ts';
+import { freePort, removeAtExit, tempDir, until } from '../../../support/until.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tunneld-from-'));
 removeAtExit(folder);
@@ -32,6 +33,11 @@ test('takes over a job of launchd, and has launchd run it again where the new tu
   assert.match(dry.stdout, /^would stop and disable \S+relay\.plist\nwould write \S+config\.yaml:\n/m);
   assert.deepEqual([readFileSync(config, 'utf8'), mac.get('service')], [before, null]);
 
+  // What another command is changing is not read before.
+  const second = await changing(config, () => run());
+  assert.equal(second.code, 1, second.stderr);
+  assert.match(second.stderr, /^tunneld: another command .* is changing [^\n]*config\.yaml[^\n]*\n$/);
+
   // Its key does not let it in: nothing is touched.
   const keys = readFileSync(sshd.authorizedKeysFile);
   writeFileSync(sshd.authorizedKeysFile, '');
@@ -42,12 +48,14 @@ test('takes over a job of launchd, and has launchd run it again where the new tu
   assert.deepEqual([verbs(), readFileSync(config, 'utf8'), existsSync(password)], [[], before, false]);
   writeFileSync(sshd.authorizedKeysFile, keys);
 
-  // The service does not start.
+  // The service does not start; its file of before stays.
   mac.set('fail-bootstrap', '1');
+  writeFileSync(service, 'the one of before');
   const failed = await run();
   assert.equal(failed.code, 1, failed.stderr);
   assert.match(failed.stderr, /launchctl bootstrap failed with 1: .*\n.*what kept the tunnels before runs again/s);
-  assert.deepEqual([readFileSync(config, 'utf8'), mac.get('service'), existsSync(service)], [before, null, false]);
+  assert.deepEqual([readFileSync(config, 'utf8'), mac.get('service')], [before, null]);
+  assert.equal(readFileSync(service, 'utf8'), 'the one of before');
   assert.equal(existsSync(password), false);
   await until(() => answers(port), { what: 'the tunnel of the job again' });
 
@@ -64,6 +72,66 @@ test('takes over a job of launchd, and has launchd run it again where the new tu
   const again = await run();
   assert.equal(again.code, 1, again.stderr);
   assert.match(again.stderr, /relay\.plist is left as it is: launchd does not run it/);
+});
+
+for (const [at, has] of [
+  ['after bootout org.example.relay', 'old'],
+  ['before bootstrap dev.tunneld.tunneld', 'old'],
+  ['after bootstrap dev.tunneld.tunneld', 'old'],
+  ['before disable org.example.relay', 'new'],
+  ['after disable org.example.relay', 'new'],
+] as const)
+  test(`has the ${has} tunnel when it is killed ${at}, after a restart too, and goes on when it is run again`, async (t) => {
+    const { mac, run, port, plist, service, job, isLoaded, workFolders } = await start(t);
+    await until(() => answers(port), { what: 'the tunnel of the job' });
+    mac.set('dies', at);
+    assert.equal((await run()).code, null);
+    // What a start of the machine would find, had the power been lost then. Between two files there may be both, which are both proven.
+    const [oldStarts, newStarts] = [
+      existsSync(plist) && mac.get('disabled-org.example.relay') === null,
+      existsSync(service) && mac.get('disabled-dev.tunneld.tunneld') === null,
+    ];
+    assert.deepEqual([oldStarts, newStarts], [at !== 'after disable org.example.relay', has === 'new']);
+
+    const isDisabled = () => mac.get('disabled-org.example.relay') !== null;
+    const isOver = () =>
+      isLoaded('org.example.relay') === (has === 'old') &&
+      isLoaded('dev.tunneld.tunneld') === (has === 'new') &&
+      isDisabled() === (has === 'new') &&
+      workFolders().length === 0;
+    await until(isOver, { what: () => `one of the two; ${mac.calls().join()}` });
+    await until(() => answers(port), { what: 'the tunnel' });
+
+    const again = await run();
+    assert.equal(again.code, has === 'old' ? 0 : 1, again.stderr);
+    assert.deepEqual([mac.get('service-org.example.relay'), isDisabled(), existsSync(service)], [null, true, true]);
+    assert.ok((await answers(port)) && mac.calls().includes(`disable ${job}`));
+  });
+
+test('takes over a job beside the tunnels of a running service, by a trial of its configuration, wherever it is killed', async (t) => {
+  const { mac, run, command, port, config, before, isLoaded, workFolders } = await start(t);
+  const installed = await command('install');
+  assert.equal(installed.code, 0, installed.stderr);
+  const daemon = mac.get('pid');
+  const settles = (has: 'old' | 'new') =>
+    until(() => isLoaded('org.example.relay') === (has === 'old') && workFolders().length === 0, {
+      what: () => `one of the two; ${mac.calls().join()}`,
+    });
+
+  mac.set('dies', 'after bootout org.example.relay');
+  assert.equal((await run()).code, null);
+  await settles('old');
+  assert.equal(readFileSync(config, 'utf8'), before);
+  await until(() => answers(port), { what: 'the tunnel of the job' });
+
+  mac.set('dies', 'before disable org.example.relay');
+  const killed = await run();
+  assert.equal(killed.code, null);
+  await settles('new');
+  assert.match(readFileSync(config, 'utf8'), /^ {2}127-0-0-1:\n/m, killed.stderr);
+  assert.notEqual(mac.get('disabled-org.example.relay'), null);
+  await until(() => answers(port), { what: 'the new tunnel' });
+  assert.equal(mac.get('pid'), daemon);
 });
 
 /** Whether what is behind the tunnel speaks. */
@@ -118,10 +186,11 @@ stateDirectory: ${JSON.stringify(join(mac.home, 'state'))}
 `;
   mkdirSync(dirname(config), { recursive: true });
   writeFileSync(config, before);
-  const run = (...args: string[]) =>
+  const temporary = await tempDir(t);
+  const command = (...args: string[]) =>
     new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve, reject) => {
-      const env = { ...mac.env, HOME: mac.home, SSH_AUTH_SOCK: '', XDG_RUNTIME_DIR: '' };
-      const child = spawn(process.execPath, [PROGRAM, 'from', '--yes', ...args], { env });
+      const env = { ...mac.env, HOME: mac.home, TMPDIR: temporary, SSH_AUTH_SOCK: '', XDG_RUNTIME_DIR: '' };
+      const child = spawn(process.execPath, [PROGRAM, ...args], { env });
       let [stdout, stderr] = ['', ''];
       child.stdout.setEncoding('utf8').on('data', (data: string) => (stdout += data));
       child.stderr.setEncoding('utf8').on('data', (data: string) => (stderr += data));
@@ -133,7 +202,11 @@ stateDirectory: ${JSON.stringify(join(mac.home, 'state'))}
     mac,
     sshd,
     port,
-    run,
+    command,
+    run: (...args: string[]) => command('from', '--yes', ...args),
+    plist,
+    isLoaded: (label: string) => spawnSync('launchctl', ['print', `gui/501/${label}`], { env: mac.env }).status === 0,
+    workFolders: () => readdirSync(temporary).filter((name) => name.startsWith('tunneld-takeover-')),
     job: 'gui/501/org.example.relay',
     config,
     before,
