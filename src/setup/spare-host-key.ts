@@ -2,14 +2,18 @@ import type { HostQuery } from '../connection/known-hosts/check.ts';
 import { checkHostKey, knownHostsLine } from '../connection/known-hosts/check.ts';
 import { appendKnownHosts, loadKnownHosts } from '../connection/known-hosts/file.ts';
 import { isCompleteKey } from '../connection/known-hosts/key-blob.ts';
-import { matchesHost } from '../connection/known-hosts/match.ts';
 import { SPARE_COMMENT } from '../connection/known-hosts/parse.ts';
 import { SPARE_LINE } from './script/spare-host-key.ts';
 
 /** The key that a script for the server printed; null where it printed none. */
 export function readSpare(lines: readonly string[]): Buffer | null {
   const line = lines.find((one) => one.startsWith(SPARE_LINE)) ?? '';
-  const [, base64] = /^ssh-ed25519 ([A-Za-z0-9+/]+=*)$/.exec(line.slice(SPARE_LINE.length).trim()) ?? [];
+  return spareKeyIn(line.slice(SPARE_LINE.length).trim());
+}
+
+/** `ssh-ed25519 AAAA…`; null for anything else. */
+export function spareKeyIn(text: string): Buffer | null {
+  const [, base64] = /^ssh-ed25519 ([A-Za-z0-9+/]+=*)$/.exec(text) ?? [];
   const key = base64 === undefined ? null : Buffer.from(base64, 'base64');
   return key !== null && isCompleteKey(key) ? key : null;
 }
@@ -19,14 +23,13 @@ export function readSpare(lines: readonly string[]): Buffer | null {
  * that are gone. Resolves with whether it was not known.
  */
 export async function pinSpare(file: string, query: HostQuery, key: Buffer): Promise<boolean> {
-  const { entries } = await loadKnownHosts([file]);
-  if (checkHostKey(entries, { ...query, withoutPort: null }, key).type === 'known') return false;
+  if (await isPinned(file, query, key)) return false;
   await appendKnownHosts(file, [`${knownHostsLine(query, key)} ${SPARE_COMMENT}`]);
   return true;
 }
 
-/** Whether a spare key of this server is known. */
-export async function hasSpare(file: string, { name }: HostQuery): Promise<boolean> {
+/** Whether this key of the server is known; in use, it is a key like any other. */
+export async function isPinned(file: string, query: HostQuery, key: Buffer): Promise<boolean> {
   const { entries } = await loadKnownHosts([file]);
-  return entries.some(({ spare, hosts }) => spare === true && matchesHost(hosts, name));
+  return checkHostKey(entries, { ...query, withoutPort: null }, key).type === 'known';
 }

@@ -8,6 +8,13 @@ export const SPARE_FILE = '/etc/ssh/ssh_host_ed25519_spare_key';
 export const SPARE = String.raw`
 spare=${SPARE_FILE}
 spare_comment='spare host key, made by tunneld server-setup'
+# uses_spare: whether sshd uses it, so that it is none any more: yes, no or unknown.
+uses_spare() {
+  anybody='user=root,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22'
+  if ! used=$("$sshd" -T -C "$anybody" 2>/dev/null); then echo unknown
+  elif printf '%s\n' "$used" | grep -Fxq "hostkey $spare"; then echo yes
+  else echo no; fi
+}
 `.trim();
 
 /** What the line of the spare key begins with that the script prints: behind it is the key. */
@@ -31,6 +38,8 @@ make_spare() {
 
 tell_spare() {
   say "${SPARE_LINE}$(ssh-keygen -y -f "$spare" </dev/null | cut -d ' ' -f 1,2)"
+  [ "$(uses_spare)" != yes ] ||
+    say "note: sshd uses $spare, so that it is no spare key any more: rename it, in its HostKey line too, and reload sshd; then this makes another one"
 }
 `.trim();
 
@@ -38,14 +47,13 @@ tell_spare() {
 export const DROP_SPARE = String.raw`
 drop_spare() {
   if [ -d "$state_folder" ] || ! grep -Fq " $spare_comment" "$spare.pub" 2>/dev/null; then return 0; fi
-  anybody='user=root,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22'
-  if ! used=$("$sshd" -T -C "$anybody" 2>/dev/null); then
-    say "$spare stays: sshd -T failed, and does not show whether sshd uses it"
-  elif printf '%s\n' "$used" | grep -Fxq "hostkey $spare"; then
-    say "$spare stays: sshd uses it"
-  else
+  case $(uses_spare) in
+  unknown) say "$spare stays: sshd -T failed, and does not show whether sshd uses it" ;;
+  yes) say "$spare stays: sshd uses it" ;;
+  no)
     rm -f "$spare" "$spare.pub"
     say "the spare host key $spare was removed: no device is set up any more"
-  fi
+    ;;
+  esac
 }
 `.trim();

@@ -3,6 +3,8 @@ import { shellQuote } from '../../lib/shell-quote.ts';
 import { printable } from '../../lib/text.ts';
 import { KEYS_FOLDER } from '../../server-rules/server-setup.ts';
 import { PATHS } from '../script/head.ts';
+import { SPARE_FILE } from '../script/spare-host-key.ts';
+import { spareKeyIn } from '../spare-host-key.ts';
 import { DEFAULT_RANGE, type PortFacts, type PromisedPort, RANGE_FILE, readRange } from './ports.ts';
 
 /** What a login of an administrator sees of the server before anything is changed there. */
@@ -15,6 +17,8 @@ export interface ServerLook extends PortFacts {
   readonly user: ServerUser | null;
   /** A name like the user's that no user of the server has; empty where none was found. */
   readonly freeName: string;
+  /** Its spare host key; null where it has none yet. */
+  readonly spare: Buffer | null;
 }
 
 interface ServerUser {
@@ -32,6 +36,7 @@ export function lookScript(user: string): string {
     `user=${shellQuote(user)}`,
     `folder=${shellQuote(KEYS_FOLDER)}`,
     `range=${RANGE_FILE}`,
+    `spare=${SPARE_FILE}`,
     SCRIPT,
     '',
   ].join('\n');
@@ -68,6 +73,7 @@ if command -v ss >/dev/null 2>&1; then ss -ltn | awk '{ print $4 }'
 else netstat -an 2>/dev/null | awk 'toupper($0) ~ /LISTEN/ && /^tcp/ { print $4 }'
 fi | sed -n 's/.*[:.]\([0-9][0-9]*\)$/\1/p' | sort -un | while read -r port; do say listening "$port"; done
 if [ -r "$range" ]; then say range "$(head -n 1 "$range")"; fi
+if [ -r "$spare.pub" ]; then say spare "$(cut -d ' ' -f 1,2 "$spare.pub")"; fi
 say end
 `.trim();
 
@@ -89,6 +95,7 @@ export function readLook(text: string, user: string): ServerLook | null {
     freeName: /^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/.test(one('free') ?? '') ? one('free')! : `${user.slice(0, 28)}2`,
     promised: all('promised').flatMap(readPromise),
     listening: all('listening').map(Number).filter(Number.isInteger),
+    spare: spareKeyIn(one('spare') ?? ''),
     range: readRange(one('range') ?? '') ?? DEFAULT_RANGE,
   };
 }

@@ -23,7 +23,7 @@ export function summaryOf(
     '    and run no command, no shell, no other forward',
     `  sshd: a block of ${options.length} settings for this user alone (/etc/ssh/sshd_config.d/00-tunneld-${name}.conf, or sshd_config itself)`,
     `  sshd -t and sshd -T check it, then ${system === 'macos' ? 'the next connection reads it' : 'sshd reloads; open connections stay'}`,
-    ...(spare ? [`  ${SPARE_FILE}: is made where it is missing, for root alone; sshd does not use it`] : []),
+    ...(spare ? [`  ${SPARE_FILE}: is made where it is missing, for root alone; no line has sshd use it`] : []),
     '  where a step fails, all changes are reverted',
     `  to undo it later: tunneld server-setup ${tunnels[0]} --undo`,
     ...notes.map((note) => `  note: ${note}`),

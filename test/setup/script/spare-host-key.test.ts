@@ -28,6 +28,11 @@ test('keeps a spare key of which it cannot see whether sshd uses it, and says so
   assert.match(run('sshd=false\ndrop_spare'), /stays: sshd -T failed, and does not show whether sshd uses it\n$/);
   assert.match(run('sshd() { echo "hostkey $spare"; }\nsshd=sshd\ndrop_spare'), /: sshd uses it/);
   assert.deepEqual(readdirSync(join(dir, 'key')), ['spare', 'spare.pub']);
+  assert.doesNotMatch(run('sshd=true\ntell_spare'), /note/);
+  assert.match(
+    run('sshd() { echo "hostkey $spare"; }\nsshd=sshd\ntell_spare'),
+    /^spare host key: ssh-ed25519 \S+\nnote: sshd uses key\/spare, so that it is no spare key any more: .* makes another one\n$/,
+  );
   assert.match(run('sshd=true\ndrop_spare'), /was removed: no device is set up any more\n$/);
   assert.deepEqual(readdirSync(join(dir, 'key')), []);
 });

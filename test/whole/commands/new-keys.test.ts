@@ -34,16 +34,22 @@ test("changes a tunnel's key over the owner's login, and makes a copied card a d
     ...via,
     ...config,
   ];
+  const wouldOfSpare = () => cli(...init, '--dry-run').stdout.match(/^would .*spare host key.*$/gm) ?? [];
   // What is there is no key.
   world.run(['sh', '-c', `echo none >${SPARE}`]);
   const without = cli(...init);
   assert.equal(without.code, 0, without.stderr);
   assert.match(without.stderr, /owner@server:22 printed no spare host key, so that none is known here/);
   world.run(['rm', SPARE]);
+  assert.deepEqual(
+    wouldOfSpare().map((line) => line.replace(/ in .*/, '')),
+    ['would make a spare host key on owner@server:22', 'would make the spare host key of server known'],
+  );
   const made = cli(...init);
   assert.equal(made.code, 0, made.stderr);
   assert.match(made.stderr, /ssh_host_ed25519_spare_key: is made where it is missing, for root alone/);
   assert.match(made.stderr, /the spare host key of server is known in /);
+  assert.deepEqual(wouldOfSpare(), []);
   const daemon = world.spawn([...command(world), 'run', ...config], { stdio: 'ignore' });
   t.after(() => daemon.kill('SIGKILL'));
   await until(isUp, { what: () => world.sshdLog() });
@@ -121,6 +127,8 @@ test("changes a tunnel's key over the owner's login, and makes a copied card a d
     what: () => `the spare key as the only one: ${knownHosts().join()}`,
   });
   await until(isUp, { what: 'the tunnel with the other host key' });
+  // It is a key like any other now, here and there.
+  assert.deepEqual(wouldOfSpare(), []);
 });
 
 interface Place {

@@ -24,7 +24,7 @@ import { addToConfig, newConfig, type NewTunnel } from '../../../setup/new-confi
 import { checkKey, makeKey } from '../../../setup/new-key.ts';
 import { marksOf } from '../../../server-rules/server-setup.ts';
 import { SPARE_FILE } from '../../../setup/script/spare-host-key.ts';
-import { hasSpare, pinSpare } from '../../../setup/spare-host-key.ts';
+import { isPinned, pinSpare } from '../../../setup/spare-host-key.ts';
 import { readLoginKeys } from '../../../setup/login-keys.ts';
 import { scanHostCertificate, scanHostKeys } from '../../../setup/scan-host-keys.ts';
 import { doctor, statusOf } from '../../checks/doctor.ts';
@@ -41,7 +41,7 @@ import { initDocument, Outcome } from './outcome.ts';
 import { useOfKey } from './key.ts';
 import { readSettings, type Settings } from './set.ts';
 import { finish } from './finish.ts';
-import { agreeOn, isSetUp, openOwner } from '../owner.ts';
+import { agreeOn, isSetUp, openOwner, type Owner } from '../owner.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
 import {
   isSystems,
@@ -230,28 +230,31 @@ async function dryRun(
     would(keyFrom === null ? `make the key ${asked.identityFile}` : `copy the key ${keyFrom} to ${asked.identityFile}`);
   const isKnown = await knowsHost(asked, knownHosts);
   if (!isKnown) would(`add the host key of ${asked.host} to ${knownHosts}, once it is compared`);
-  for (const text of await wouldPin(asked, spare, admin, knownHosts)) would(text);
   if (existing === null) would(`add the tunnel ${asked.name} to ${file}`);
   if (edited !== null) would(`change the tunnel ${asked.name} in ${file}`);
   if (admin !== null && isKnown && isServerOf(asked, admin)) {
     const owner = await openOwner(knownIn(admin, [knownHosts]), asked.user, questions);
     await owner.close();
+    if (spare) for (const text of await wouldPin(existing ?? fresh, owner)) would(text);
     const marks = await marksIn({ existing, fresh });
     if (!isSetUp(owner.look, asked, marks)) would(`set the user ${asked.user} up on ${owner.login}`);
-  } else if (admin !== null) would(`set the user ${asked.user} up on ${asked.host}, which was not looked at`);
+  } else if (admin !== null) {
+    would(`set the user ${asked.user} up on ${asked.host}, which was not looked at`);
+    if (spare) would(`make a spare host key of ${asked.host} known in ${knownHosts}, where it is not`);
+  }
   for (const text of outcome.changes) process.stdout.write(`would ${text}\n`);
   return outcome.changes.length > 0 ? EXIT.wouldChange : EXIT.ok;
 }
 
-/** Without a login there, it is a person who makes it known. */
+/** What is missing of the spare host key, there and here. Without a login there, it is a person who makes it known. */
 async function wouldPin(
-  { host, port }: NewTunnel,
-  spare: boolean,
-  admin: TunnelSpec | null,
-  knownHosts: string,
+  { host, port, hostKeyAlias, userKnownHostsFiles: [file] }: TunnelSpec,
+  { look, login }: Owner,
 ): Promise<readonly string[]> {
-  if (!spare || admin === null || (await hasSpare(knownHosts, hostQuery(host, port, null)))) return [];
-  return [`make a spare host key of ${host} known in ${knownHosts}`];
+  const missing = look.spare === null ? [`make a spare host key on ${login}`] : [];
+  if (file === undefined) return missing;
+  const isKnown = look.spare !== null && (await isPinned(file, hostQuery(host, port, hostKeyAlias), look.spare));
+  return isKnown ? missing : [...missing, `make the spare host key of ${host} known in ${file}`];
 }
 
 async function knowsHost({ host, port }: NewTunnel, knownHosts: string): Promise<boolean> {
