@@ -17,10 +17,12 @@ export interface FleetServer {
 export interface FleetHostKey {
   readonly type: string;
   readonly fingerprint: string;
-  /** Since when logins are told of it; absent where sshd has not read its files again since the key was made, as far as its log shows. */
+  /** Since when sshd announces it at logins; absent where sshd has not read its files again since the key was made, as far as its log shows. */
   readonly offeredSince?: string;
-  /** The users whose devices have not been told of it. */
-  readonly untold: readonly string[];
+  /** It was made as the spare one: devices may have it pinned that sshd has not announced it to, which the server cannot see. */
+  readonly spare?: true;
+  /** The users to whose devices sshd has not announced it. */
+  readonly notAnnouncedTo: readonly string[];
 }
 
 /** One port that the server promises to a key, or a key without a port. */

@@ -1,5 +1,6 @@
 import { fingerprint } from '../connection/known-hosts/key-blob.ts';
 import { printable } from '../lib/text.ts';
+import { SPARE_FILE } from '../server-rules/server-setup.ts';
 import { readRegisteredKey, type RegisteredKey } from './register.ts';
 
 /** What the script found on a server. */
@@ -20,7 +21,13 @@ export interface FleetFacts {
   /** When the log begins; null where there is none to be read. */
   readonly logBeginsMs: number | null;
   /** The host keys of sshd, and when their files were made. */
-  readonly hostKeys: readonly { readonly type: string; readonly fingerprint: string; readonly madeMs: number }[];
+  readonly hostKeys: readonly {
+    readonly type: string;
+    readonly fingerprint: string;
+    readonly madeMs: number;
+    /** Made as the spare one. */
+    readonly isSpare: boolean;
+  }[];
   /** When sshd began to listen, by its log: at each start and each reload, the oldest first. */
   readonly listeningMs: readonly number[];
   readonly problems: readonly string[];
@@ -93,11 +100,11 @@ export function readFacts(text: string): FleetFacts | null {
       }),
     ),
     logBeginsMs: log === null ? null : readTime(log, nowMs),
-    hostKeys: all('hostkey').flatMap(([seconds, line = '']) => {
+    hostKeys: all('hostkey').flatMap(([seconds, line = '', file = '']) => {
       const [, type = '', base64 = ''] = /^([\w@.-]+) ([\w+/]+=*)$/.exec(line) ?? [];
       const madeMs = orNull(Number(seconds) * 1000);
       if (base64 === '' || madeMs === null) return [];
-      return [{ type, fingerprint: fingerprint(Buffer.from(base64, 'base64')), madeMs }];
+      return [{ type, fingerprint: fingerprint(Buffer.from(base64, 'base64')), madeMs, isSpare: file === SPARE_FILE }];
     }),
     listeningMs: all('listening')
       .flatMap(([time = '']) => readTime(time, nowMs) ?? [])

@@ -2,21 +2,21 @@ import type { FleetDevice, FleetHostKey } from './document.ts';
 import type { FleetFacts } from './facts.ts';
 
 /**
- * Pure: the host keys of a server, and the users whose devices have not been told of each. sshd announces its keys at a login only
+ * Pure: the host keys of a server, and the users to whose devices sshd has not announced each. sshd announces its keys at a login only
  * (hostkeys-00@openssh.com in OpenSSH's PROTOCOL), and offers a new one from the first time on that it reads its files after the key was
- * made: whoever logged in before that, or was last seen before, does not know it. A server cannot see whether a device that was told has
- * kept the key.
+ * made: a device that logged in before that, or was last seen before, does not know it, unless it has pinned it as the spare one. A server
+ * cannot see that, nor whether a device that was told has kept the key.
  */
 export function hostKeysOf(
   { hostKeys, listeningMs, logBeginsMs, madeMs: setUpMs }: FleetFacts,
   devices: readonly FleetDevice[],
 ): readonly FleetHostKey[] {
-  return hostKeys.map(({ type, fingerprint, madeMs }) => {
+  return hostKeys.map(({ type, fingerprint, madeMs, isSpare }) => {
     const offeredMs = listeningMs.find((ms) => ms >= madeMs) ?? null;
     // What was made before the log begins was offered before, too: the log would have the reload.
     const isOld = logBeginsMs !== null && madeMs < logBeginsMs;
     const fromMs = isOld ? madeMs : offeredMs;
-    const untold = devices.filter((device) => {
+    const missed = devices.filter((device) => {
       const lastMs = lastLogin(device);
       // What was set up when the key was there heard of it at its first login.
       if (lastMs === null) return isExpected(device) && (setUpMs.get(device.user) ?? Number.POSITIVE_INFINITY) < madeMs;
@@ -26,7 +26,8 @@ export function hostKeysOf(
       type,
       fingerprint,
       ...(fromMs === null ? {} : { offeredSince: new Date(fromMs).toISOString() }),
-      untold: [...new Set(untold.map(({ user }) => user))],
+      ...(isSpare ? { spare: true as const } : {}),
+      notAnnouncedTo: [...new Set(missed.map(({ user }) => user))],
     };
   });
 }

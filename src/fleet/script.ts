@@ -49,7 +49,7 @@ fi
 sshd=$(command -v sshd) || sshd=false
 at_most 5 "$sshd" -T -C user=root,host=localhost,addr=127.0.0.1 2>/dev/null | awk '$1 == "hostkey" { print $2 }' | while read -r file; do
   [ -r "$file.pub" ] || continue
-  line hostkey "$(stat -c %Y -- "$file")	$(cut -d ' ' -f 1,2 "$file.pub")"
+  line hostkey "$(stat -c %Y -- "$file")	$(cut -d ' ' -f 1,2 "$file.pub")	$file"
 done
 
 # Listeners and connections, with the programs that have them; the programs, with their users and ages.

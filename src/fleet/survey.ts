@@ -105,7 +105,7 @@ function answersOnce(person: Person): () => Person {
   };
 }
 
-/** Less is read where the person gives no password, or there is nobody to ask. */
+/** Less is read where the person gives no password, or there is no terminal to ask at. */
 async function factsOf(
   login: OpenLogin,
   root: WayToRoot,

@@ -136,6 +136,9 @@ function checkPorts({ forwards }: AccessSpec): void {
 /** It belongs to root, so that no program of the user can change its limits, and the user needs no home directory. */
 export const KEYS_FOLDER = '/etc/ssh/authorized_keys.d';
 
+/** The spare host key of a server, with `.pub` beside it. */
+export const SPARE_FILE = '/etc/ssh/ssh_host_ed25519_spare_key';
+
 /** In the comment of a line whose tunnel need not be at this server, for `tunneld fleet`. */
 export const FAILOVER_MARK = 'servers:failover';
 

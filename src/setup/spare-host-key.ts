@@ -1,21 +1,13 @@
 import type { HostQuery } from '../connection/known-hosts/check.ts';
 import { checkHostKey, knownHostsLine } from '../connection/known-hosts/check.ts';
 import { appendKnownHosts, loadKnownHosts } from '../connection/known-hosts/file.ts';
-import { isCompleteKey } from '../connection/known-hosts/key-blob.ts';
 import { SPARE_COMMENT } from '../connection/known-hosts/parse.ts';
-import { SPARE_LINE } from './script/spare-host-key.ts';
+import { SPARE_LINE, spareKeyIn } from './script/spare-host-key.ts';
 
 /** The key that a script for the server printed; null where it printed none. */
 export function readSpare(lines: readonly string[]): Buffer | null {
   const line = lines.find((one) => one.startsWith(SPARE_LINE)) ?? '';
   return spareKeyIn(line.slice(SPARE_LINE.length).trim());
-}
-
-/** `ssh-ed25519 AAAA…`; null for anything else. */
-export function spareKeyIn(text: string): Buffer | null {
-  const [, base64] = /^ssh-ed25519 ([A-Za-z0-9+/]+=*)$/.exec(text) ?? [];
-  const key = base64 === undefined ? null : Buffer.from(base64, 'base64');
-  return key !== null && isCompleteKey(key) ? key : null;
 }
 
 /**

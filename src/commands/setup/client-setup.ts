@@ -71,7 +71,7 @@ async function installThere(paste: string, destination: string, alias: string): 
 const OUTPUT_BYTES = 64 * 1024;
 const INSTALL_MS = 30_000;
 
-/** The block for the laptop of whoever reaches this device. */
+/** The block for the laptop of a person who reaches this device. */
 export async function clientPaste(
   tunnel: TunnelSpec,
   given: Pick<ClientSetupOptions, 'user' | 'alias'> & Pick<ClientOptions, 'via'> & { readonly hostKeys: string },

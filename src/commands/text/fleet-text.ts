@@ -19,23 +19,26 @@ export function formatFleet(servers: readonly FleetServer[], colour: boolean): s
   const problems = servers.flatMap(({ server, problems: all }) =>
     all.map((problem) => paint(`${server}: ${problem}`, 33)),
   );
-  const parts = [[...table, summary(servers)], troubles, untoldOf(servers), problems].filter((part) => part.length > 0);
+  const parts = [[...table, summary(servers)], troubles, notAnnounced(servers), problems].filter(
+    (part) => part.length > 0,
+  );
   return `${parts.map((part) => part.map((line) => keepColour(line)).join('\n')).join('\n\n')}\n`;
 }
 
 /** What an administrator needs to know before a host key is taken away for a new one. */
-function untoldOf(servers: readonly FleetServer[]): readonly string[] {
+function notAnnounced(servers: readonly FleetServer[]): readonly string[] {
   return servers.flatMap(({ server, hostKeys, devices }) =>
     hostKeys
-      .filter(({ untold }) => untold.length > 0)
-      .map(({ type, fingerprint, offeredSince, untold }) => {
-        const names = untold.map((user) => devices.find((one) => one.user === user)?.device ?? user);
+      .filter(({ notAnnouncedTo }) => notAnnouncedTo.length > 0)
+      .map(({ type, fingerprint, offeredSince, spare, notAnnouncedTo }) => {
+        const names = notAnnouncedTo.map((user) => devices.find((one) => one.user === user)?.device ?? user);
         const shown = [...names.slice(0, NAMED), ...(names.length > NAMED ? [`and ${names.length - NAMED} more`] : [])];
         const since =
           offeredSince === undefined
             ? 'which sshd has not loaded since it was made, as far as its log shows'
             : `offered since ${offeredSince}`;
-        return `${server}: of its host key ${type} ${fingerprint} (${since}) these devices have not been told yet, which happens at their next login: ${shown.join(', ')}`;
+        const unless = spare === true ? ', unless they have it pinned as the spare host key' : '';
+        return `${server}: of its host key ${type} ${fingerprint} (${since}) these devices have not been told yet, which happens at their next login${unless}: ${shown.join(', ')}`;
       }),
   );
 }

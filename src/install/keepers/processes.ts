@@ -73,7 +73,7 @@ export function topOf(process: OldProcess, machine: OldMachine): OldProcess {
 
 function isWrapper({ argv: [program = '', ...args] }: OldProcess): boolean {
   const name = basename(program);
-  // A shell without arguments is somebody's own.
+  // A shell without arguments is the one at which a person works.
   if (/^(?:ba|da|a|z|k)?sh$/.test(name)) return args.some((word) => word === '-c' || !word.startsWith('-'));
   return /^(?:autossh|sshpass|nohup|setsid|sudo|su|runuser|flock)$/.test(name);
 }
@@ -101,7 +101,7 @@ function outermost(processes: readonly OldProcess[], machine: OldMachine): reado
   return processes.filter((process) => !isInside(process));
 }
 
-/** Nobody sits before it: it has no terminal, or one of tmux or screen. */
+/** It outlives its user's session: it has no terminal, or one of tmux or screen. */
 function isLeftAlone(process: OldProcess, machine: OldMachine): boolean {
   if (!process.terminal) return true;
   const parent = parentOf(process, machine);

@@ -1,5 +1,5 @@
-/** Where it is on the server, with `.pub` beside it. */
-export const SPARE_FILE = '/etc/ssh/ssh_host_ed25519_spare_key';
+import { isCompleteKey } from '../../connection/known-hosts/key-blob.ts';
+import { SPARE_FILE } from '../../server-rules/server-setup.ts';
 
 /**
  * Parts of sh about a spare host key: made by sshd's side beside its host keys, and in none of its HostKey lines, so that it is known to
@@ -57,3 +57,10 @@ drop_spare() {
   esac
 }
 `.trim();
+
+/** `ssh-ed25519 AAAA…`; null for anything else. */
+export function spareKeyIn(text: string): Buffer | null {
+  const [, base64] = /^ssh-ed25519 ([A-Za-z0-9+/]+=*)$/.exec(text) ?? [];
+  const key = base64 === undefined ? null : Buffer.from(base64, 'base64');
+  return key !== null && isCompleteKey(key) ? key : null;
+}

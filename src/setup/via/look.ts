@@ -1,10 +1,9 @@
 import { FIND_WAY_TO_ROOT, type WayToRoot } from '../../connection/route/root-shell.ts';
 import { shellQuote } from '../../lib/shell-quote.ts';
 import { printable } from '../../lib/text.ts';
-import { KEYS_FOLDER } from '../../server-rules/server-setup.ts';
+import { KEYS_FOLDER, SPARE_FILE } from '../../server-rules/server-setup.ts';
 import { PATHS } from '../script/head.ts';
-import { SPARE_FILE } from '../script/spare-host-key.ts';
-import { spareKeyIn } from '../spare-host-key.ts';
+import { spareKeyIn } from '../script/spare-host-key.ts';
 import { DEFAULT_RANGE, type PortFacts, type PromisedPort, RANGE_FILE, readRange } from './ports.ts';
 
 /** What a login of an administrator sees of the server before anything is changed there. */

@@ -1,5 +1,4 @@
-import { KEYS_FOLDER, type ServerSetup } from '../../server-rules/server-setup.ts';
-import { SPARE_FILE } from '../script/spare-host-key.ts';
+import { KEYS_FOLDER, type ServerSetup, SPARE_FILE } from '../../server-rules/server-setup.ts';
 import type { ServerLook } from './look.ts';
 
 /** What the script will change on the server, in about ten lines. `login` is whose login runs it. */

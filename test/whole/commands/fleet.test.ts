@@ -91,11 +91,11 @@ test('names each device in trouble among a thousand, by root and by others', asy
   assert.deepEqual(codes('portless'), ['no-port']);
   // Its log shows no reload since the key was made: nobody is called told.
   assert.deepEqual(
-    hostKeys.map(({ type, offeredSince, untold }) => [
+    hostKeys.map(({ type, offeredSince, notAnnouncedTo }) => [
       type,
       offeredSince,
-      untold.includes('well'),
-      untold.includes('gone'),
+      notAnnouncedTo.includes('well'),
+      notAnnouncedTo.includes('gone'),
     ]),
     [['ssh-ed25519', undefined, true, true]],
   );

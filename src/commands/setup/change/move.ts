@@ -71,20 +71,21 @@ async function moveIn(
     if (there !== undefined) return isThere(there, members, options.from);
     const tunnel = await replaced(meant, members, options.from, questions);
     const wanted = newPlace(tunnel, destination);
-    const place = { flag: flag ?? file, file, whole, tunnel, index: members.indexOf(tunnel), all, wanted };
+    const moved = { flag: flag ?? file, file, whole, tunnel, index: members.indexOf(tunnel), all, wanted };
     const copy = all.find((one) => one.name === copyName(whole));
     if (copy !== undefined && !isAt(copy, wanted)) throw nameIsTaken(copy, whole, file);
     if (copy === undefined) {
-      if (!(await prepare(place, options, questions))) return EXIT.failed;
-      await runBoth(place);
+      if (!(await prepare(moved, options, questions))) return EXIT.failed;
+      await runBoth(moved);
     }
-    return await finish(place, options, questions);
+    return await finish(moved, options, questions);
   } finally {
     questions.close();
   }
 }
 
-interface Place {
+/** The tunnel, at the server that it leaves and at the new one. */
+interface MovedTunnel {
   readonly flag: string;
   readonly file: string;
   /** Its name in the file. */
@@ -186,7 +187,7 @@ function nameIsTaken(other: TunnelSpec, name: string, file: string): UserError {
 
 /** Makes the new server known and ready; false where a person has to run the script there first. */
 async function prepare(
-  { file, tunnel, wanted, all }: Place,
+  { file, tunnel, wanted, all }: MovedTunnel,
   { hostKeyFingerprint, via, jump, wait }: MoveOptions,
   questions: Questions,
 ): Promise<boolean> {
@@ -216,8 +217,8 @@ async function prepare(
   return true;
 }
 
-async function runBoth(place: Place): Promise<void> {
-  const { flag, file, whole: name, tunnel, index, wanted } = place;
+async function runBoth(moved: MovedTunnel): Promise<void> {
+  const { flag, file, whole: name, tunnel, index, wanted } = moved;
   if (tunnel.forwards.some(({ kind }) => kind !== 'remote')) {
     report(
       `${name} has listeners on this device, which two tunnels cannot share: both run only until the new one is up`,
@@ -237,7 +238,7 @@ async function runBoth(place: Place): Promise<void> {
 }
 
 /** The keys of the tunnel in the file, once it has left. */
-function keysAfter({ tunnel, whole, index, wanted }: Place, text: string): Readonly<Record<string, EditedValue>> {
+function keysAfter({ tunnel, whole, index, wanted }: MovedTunnel, text: string): Readonly<Record<string, EditedValue>> {
   if (tunnel.redundancy === undefined) return keysOf(tunnel, wanted);
   const own = entryKeysOf(tunnel, wanted);
   return { servers: serversWith(text, whole, (at) => (at === index ? own : null)) };
@@ -270,8 +271,8 @@ async function check(text: string, file: string, name: string, wanted: TunnelSpe
     );
 }
 
-async function finish(place: Place, { yes }: MoveOptions, questions: Questions): Promise<number> {
-  const { flag, file, whole: name, tunnel, wanted } = place;
+async function finish(moved: MovedTunnel, { yes }: MoveOptions, questions: Questions): Promise<number> {
+  const { flag, file, whole: name, tunnel, wanted } = moved;
   if (!questions.interactive && !yes) {
     report(`run this again with --yes to switch: visitors of ${tunnel.host} are served until then`);
     return EXIT.ok;
@@ -281,11 +282,11 @@ async function finish(place: Place, { yes }: MoveOptions, questions: Questions):
     return EXIT.ok;
   }
   // Made from the configuration that still has the old server.
-  const left = await whatIsLeft(place);
+  const left = await whatIsLeft(moved);
   const before = await readText(file);
   const hasCopy = (await loadConfig(file, systemEnvironment())).tunnels.some((one) => one.name === copyName(name));
   const alone = hasCopy ? removeTunnel(before, copyName(name)) : before;
-  const text = editTunnel(alone, name, keysAfter(place, alone));
+  const text = editTunnel(alone, name, keysAfter(moved, alone));
   await check(text, file, name, wanted);
   await changeConfig(flag, file, text);
   report(`${name} is at ${formatServer(wanted)} now; the block for laptops has changed: tunneld client-setup ${name}`);
@@ -294,7 +295,7 @@ async function finish(place: Place, { yes }: MoveOptions, questions: Questions):
 }
 
 /** What the old server still has of the tunnel, and how to take it away there. */
-async function whatIsLeft({ tunnel, all, file }: Place): Promise<readonly string[]> {
+async function whatIsLeft({ tunnel, all, file }: MovedTunnel): Promise<readonly string[]> {
   const server = formatServer(tunnel);
   const others = all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
   if (others.length > 0)

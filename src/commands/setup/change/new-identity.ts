@@ -71,7 +71,7 @@ async function newIdentityIn(
     const identityFiles = [...new Set(members.flatMap((member) => member.identityFiles))];
     const first = join(dirname(file), `${whole}.key`);
     const rotation = await rotationOf({ name: whole, identityFiles }, first, 'identity');
-    const place = { flag: flag ?? file, file, whole, members, all, rotation };
+    const copied = { flag: flag ?? file, file, whole, members, all, rotation };
     if (rotation.phase === 'begun') {
       for (const member of members) await requirePlainKeys(member, 'new-identity');
       const device = checkDevice(options.name ?? (await nameFor(members[0]!, questions)));
@@ -80,15 +80,15 @@ async function newIdentityIn(
       const ports = isSeen ? [] : portsFrom(options.port, fixedPorts(members[0]!).length);
       const asked = members.map((member) => ({ ...member, user }));
       if (isSeen) owners = await openOwners(asked, options.via, questions);
-      const wanted = isSeen ? await agreed(place, user, owners) : renewed(place, user, ports);
+      const wanted = isSeen ? await agreed(copied, user, owners) : renewed(copied, user, ports);
       await makeNextKey(rotation, `tunneld ${whole} of ${device}`);
-      if (!(await setUp(place, wanted, owners, options, questions))) return EXIT.failed;
-      await switchTo(place, wanted);
+      if (!(await setUp(copied, wanted, owners, options, questions))) return EXIT.failed;
+      await switchTo(copied, wanted);
       report(
         `this device is ${device} now: ${wanted.map(formatServer).join(', ')}, port ${fixedPorts(wanted[0]!).join(', ')} of the server`,
       );
     }
-    await finish(place);
+    await finish(copied);
     return EXIT.ok;
   } finally {
     questions.close();
@@ -96,7 +96,8 @@ async function newIdentityIn(
   }
 }
 
-interface Place {
+/** The tunnel of the original, which the copied card has, too. */
+interface CopiedTunnel {
   readonly flag: string;
   readonly file: string;
   /** The tunnel's name in the file. */
@@ -135,7 +136,7 @@ function checkDevice(name: string): string {
 }
 
 /** The tunnel at each of its servers as it is to be. The key is read once it is made. */
-function renewed({ members, rotation }: Place, user: string, ports: readonly number[]): readonly TunnelSpec[] {
+function renewed({ members, rotation }: CopiedTunnel, user: string, ports: readonly number[]): readonly TunnelSpec[] {
   const own = { user, identityFiles: [rotation.next], identityFilesConfigured: true };
   return members.map((member) => ({ ...withPorts(member, ports), ...own }));
 }
@@ -157,11 +158,11 @@ function portsFrom(text: string | null, count: number): readonly number[] {
 }
 
 /** One user and the same ports at all of the servers, as the file has them. */
-async function agreed(place: Place, user: string, owners: readonly Owner[]): Promise<readonly TunnelSpec[]> {
-  const free = freeUser(user, owners, await marksOfNext(place));
+async function agreed(copied: CopiedTunnel, user: string, owners: readonly Owner[]): Promise<readonly TunnelSpec[]> {
+  const free = freeUser(user, owners, await marksOfNext(copied));
   const looks = owners.map(({ look }) => look);
   const ports: number[] = [];
-  for (const _ of fixedPorts(place.members[0]!)) {
+  for (const _ of fixedPorts(copied.members[0]!)) {
     const port = commonFreePort(looks, free, ports);
     if (port === null)
       throw new UserError(
@@ -171,11 +172,11 @@ async function agreed(place: Place, user: string, owners: readonly Owner[]): Pro
       );
     ports.push(port);
   }
-  return renewed(place, free, ports);
+  return renewed(copied, free, ports);
 }
 
 /** Of a key that an interrupted run made: what it set up is this device's. */
-async function marksOfNext({ members, rotation: { next } }: Place): Promise<readonly string[]> {
+async function marksOfNext({ members, rotation: { next } }: CopiedTunnel): Promise<readonly string[]> {
   if (!(await checkKey(next))) return [];
   const { keys } = await readPublicKeys({ ...members[0]!, identityFiles: [next], identityFilesConfigured: true });
   return marksOf(keys);
@@ -190,7 +191,7 @@ function freeUser(user: string, owners: readonly Owner[], marks: readonly string
 
 /** False where a person has to run the script there first. */
 async function setUp(
-  { members, all, rotation }: Place,
+  { members, all, rotation }: CopiedTunnel,
   wanted: readonly TunnelSpec[],
   owners: readonly Owner[],
   { jump, wait }: NewIdentityOptions,
@@ -208,7 +209,10 @@ async function setUp(
   return true;
 }
 
-async function switchTo({ flag, file, whole, members, rotation }: Place, wanted: readonly TunnelSpec[]): Promise<void> {
+async function switchTo(
+  { flag, file, whole, members, rotation }: CopiedTunnel,
+  wanted: readonly TunnelSpec[],
+): Promise<void> {
   const before = await readText(file);
   const { user } = wanted[0]!;
   const own = { user, identityFile: rotation.next };
@@ -234,7 +238,7 @@ function whatOf(tunnel: TunnelSpec): string {
 }
 
 /** The key of the original is none of this device's business any more. */
-async function finish({ file, whole, rotation }: Place): Promise<void> {
+async function finish({ file, whole, rotation }: CopiedTunnel): Promise<void> {
   const kept = await finishRotation(rotation, (path) => isOurs(path, file, whole));
   await tryToHandOverKeys();
   for (const path of kept) report(`${path} is the key of the original: remove it where nothing else needs it`);

@@ -22,8 +22,7 @@ import type { TunnelSpec } from '../../../model/spec.ts';
 import { dial } from '../../../net/dial.ts';
 import { addToConfig, newConfig, type NewTunnel } from '../../../setup/new-config.ts';
 import { checkKey, makeKey } from '../../../setup/new-key.ts';
-import { marksOf } from '../../../server-rules/server-setup.ts';
-import { SPARE_FILE } from '../../../setup/script/spare-host-key.ts';
+import { marksOf, SPARE_FILE } from '../../../server-rules/server-setup.ts';
 import { isPinned, pinSpare } from '../../../setup/spare-host-key.ts';
 import { readLoginKeys } from '../../../setup/login-keys.ts';
 import { scanHostCertificate, scanHostKeys } from '../../../setup/scan-host-keys.ts';
@@ -46,8 +45,8 @@ import { untilServerIsReady } from '../wait-for-server.ts';
 import {
   isSystems,
   ownKey,
-  type Standing,
-  standingOf,
+  type Comparison,
+  compareWithFile,
   tunnelsOf,
   type Wanted,
   type WantedOptions,
@@ -138,26 +137,26 @@ async function work(
   report(`configuration ${file}, tunnel ${name}: ${user}@${formatEndpoint({ type: 'tcp', host, port })}`);
   // All that can be wrong with it is found before anything is made; and the server comes first, so that a wrong address leaves nothing.
   const settings = readSettings(options.set);
-  const { asked, keyFrom, standing } = await withKeyThatOpens(file, wanted, options, settings, questions);
-  const [knownHosts = asked.userKnownHostsFile] = standing.existing?.userKnownHostsFiles ?? [];
+  const { asked, keyFrom, compared } = await withKeyThatOpens(file, wanted, options, settings, questions);
+  const [knownHosts = asked.userKnownHostsFile] = compared.existing?.userKnownHostsFiles ?? [];
   const isKeyGiven = options.i !== null && (keyFrom ?? asked.identityFile) === resolve(options.i);
   const jump = options.jump || (await askForJump(settings, admin, questions));
   const spare = options.spareHostKey === true;
   const task: Task = { file, configFlag, asked, keyFrom, isKeyGiven, settings, jump, spare, questions, outcome };
-  if (options.dryRun) return await dryRun(task, standing, knownHosts, admin);
+  if (options.dryRun) return await dryRun(task, compared, knownHosts, admin);
   const trusted = await trustHostKey(hostToTrust(asked, knownHosts), options.hostKeyFingerprint, questions, report);
   if (trusted === 'refused') throw new UserError('the host key was not confirmed; nothing more was done');
   if (trusted === 'trusted') outcome.changes.push(`the host key of ${asked.host} is known in ${knownHosts}`);
   if (admin !== null) {
     const login = isServerOf(asked, admin) ? knownIn(admin, [knownHosts]) : await trustOther(admin, questions);
-    const spec = await setUpVia(task, standing, login);
+    const spec = await setUpVia(task, compared, login);
     if (!options.wait) return EXIT.ok;
     const code = await prove(configFlag, spec, file);
     return await finish(configFlag, spec, login, code, questions, outcome);
   }
 
-  await makeKeyFor(task, asked, standing);
-  await writeConfig(task, asked, standing, questions.confirm);
+  await makeKeyFor(task, asked, compared);
+  await writeConfig(task, asked, compared, questions.confirm);
   const spec = (await tunnelsOf(file)).find(({ name }) => name === asked.name)!;
   await handOutScript(spec, task, options.json ? outcome : null);
   if (options.wait) return await prove(configFlag, spec, file);
@@ -172,19 +171,19 @@ async function withKeyThatOpens(
   options: InitOptions,
   settings: Settings,
   questions: Questions,
-): Promise<{ readonly asked: NewTunnel; readonly keyFrom: string | null; readonly standing: Standing }> {
-  const standing = await standingOf(file, asked, options.jump, settings);
-  if (usesNewKey(asked, standing)) await checkKey(asked.identityFile);
+): Promise<{ readonly asked: NewTunnel; readonly keyFrom: string | null; readonly compared: Comparison }> {
+  const compared = await compareWithFile(file, asked, options.jump, settings);
+  if (usesNewKey(asked, compared)) await checkKey(asked.identityFile);
   const key = keyFrom ?? asked.identityFile;
   // A tunnel that a person wrote is as that person wants it.
-  if (standing.existing !== null || !(await checkKey(key))) return { asked, keyFrom, standing };
+  if (compared.existing !== null || !(await checkKey(key))) return { asked, keyFrom, compared };
   // The service has no agent of a login.
   const hasAgent = settings['identityAgent'] !== undefined || !isSystems(dirname(file));
-  const spec = { ...standing.fresh, identityFiles: [key], ...(hasAgent ? {} : { identityAgent: null }) };
+  const spec = { ...compared.fresh, identityFiles: [key], ...(hasAgent ? {} : { identityAgent: null }) };
   const own = ownKey(file, asked.name);
   const mayBeOwn = options.i !== null && options.certificate === null && key !== own;
   const use = await useOfKey(spec, mayBeOwn, questions);
-  if (use.type === 'as-it-is') return { asked, keyFrom, standing };
+  if (use.type === 'as-it-is') return { asked, keyFrom, compared };
   const next =
     use.type === 'own-key'
       ? { tunnel: { ...asked, identityFile: own }, keyFrom: null }
@@ -219,31 +218,36 @@ interface Task {
 }
 
 /** Says what would change; only looks, at the server too where its key is known. */
-async function dryRun(
-  { file, asked, keyFrom, spare, questions, outcome }: Task,
-  { existing, edited, fresh }: Standing,
-  knownHosts: string,
-  admin: TunnelSpec | null,
-): Promise<number> {
+async function dryRun(task: Task, compared: Comparison, knownHosts: string, admin: TunnelSpec | null): Promise<number> {
+  const { file, asked, keyFrom, outcome } = task;
   const would = (text: string) => outcome.changes.push(text);
-  if (existing === null && !(await checkKey(asked.identityFile)))
+  if (compared.existing === null && !(await checkKey(asked.identityFile)))
     would(keyFrom === null ? `make the key ${asked.identityFile}` : `copy the key ${keyFrom} to ${asked.identityFile}`);
   const isKnown = await knowsHost(asked, knownHosts);
   if (!isKnown) would(`add the host key of ${asked.host} to ${knownHosts}, once it is compared`);
-  if (existing === null) would(`add the tunnel ${asked.name} to ${file}`);
-  if (edited !== null) would(`change the tunnel ${asked.name} in ${file}`);
-  if (admin !== null && isKnown && isServerOf(asked, admin)) {
-    const owner = await openOwner(knownIn(admin, [knownHosts]), asked.user, questions);
-    await owner.close();
-    if (spare) for (const text of await wouldPin(existing ?? fresh, owner)) would(text);
-    const marks = await marksIn({ existing, fresh });
-    if (!isSetUp(owner.look, asked, marks)) would(`set the user ${asked.user} up on ${owner.login}`);
-  } else if (admin !== null) {
-    would(`set the user ${asked.user} up on ${asked.host}, which was not looked at`);
-    if (spare) would(`make a spare host key of ${asked.host} known in ${knownHosts}, where it is not`);
-  }
+  if (compared.existing === null) would(`add the tunnel ${asked.name} to ${file}`);
+  if (compared.edited !== null) would(`change the tunnel ${asked.name} in ${file}`);
+  if (admin !== null) for (const text of await wouldSetUp(task, compared, knownHosts, admin, isKnown)) would(text);
   for (const text of outcome.changes) process.stdout.write(`would ${text}\n`);
   return outcome.changes.length > 0 ? EXIT.wouldChange : EXIT.ok;
+}
+
+async function wouldSetUp(
+  { asked, spare, questions }: Task,
+  { existing, fresh }: Comparison,
+  knownHosts: string,
+  admin: TunnelSpec,
+  isKnown: boolean,
+): Promise<readonly string[]> {
+  if (!isKnown || !isServerOf(asked, admin)) {
+    const pins = spare ? [`make a spare host key of ${asked.host} known in ${knownHosts}, where it is not`] : [];
+    return [`set the user ${asked.user} up on ${asked.host}, which was not looked at`, ...pins];
+  }
+  const owner = await openOwner(knownIn(admin, [knownHosts]), asked.user, questions);
+  await owner.close();
+  const marks = await marksIn({ existing, fresh });
+  const user = isSetUp(owner.look, asked, marks) ? [] : [`set the user ${asked.user} up on ${owner.login}`];
+  return [...user, ...(spare ? await wouldPin(existing ?? fresh, owner) : [])];
 }
 
 /** What is missing of the spare host key, there and here. Without a login there, it is a person who makes it known. */
@@ -263,12 +267,12 @@ async function knowsHost({ host, port }: NewTunnel, knownHosts: string): Promise
 }
 
 /** A tunnel that a person wrote has a key of its own. */
-function usesNewKey({ identityFile }: NewTunnel, { existing }: Standing): boolean {
+function usesNewKey({ identityFile }: NewTunnel, { existing }: Comparison): boolean {
   return existing === null || existing.identityFiles.includes(identityFile);
 }
 
-async function makeKeyFor({ keyFrom, outcome }: Task, wanted: NewTunnel, standing: Standing): Promise<void> {
-  if (!usesNewKey(wanted, standing)) return;
+async function makeKeyFor({ keyFrom, outcome }: Task, wanted: NewTunnel, compared: Comparison): Promise<void> {
+  if (!usesNewKey(wanted, compared)) return;
   const { identityFile, name } = wanted;
   const copied = keyFrom !== null && !(await checkKey(identityFile));
   if (copied) {
@@ -312,7 +316,7 @@ async function prove(configFlag: string, spec: TunnelSpec, file: string): Promis
 }
 
 /** Sets the server up over the owner's login, and makes key and configuration here; the answer is the tunnel as it was agreed on. */
-async function setUpVia(task: Task, before: Standing, login: TunnelSpec): Promise<TunnelSpec> {
+async function setUpVia(task: Task, before: Comparison, login: TunnelSpec): Promise<TunnelSpec> {
   const { file, asked, settings, jump, spare, questions, outcome } = task;
   const owner = await openOwner(login, asked.user, questions);
   try {
@@ -323,9 +327,9 @@ async function setUpVia(task: Task, before: Standing, login: TunnelSpec): Promis
       { marks, configured: before.existing !== null, given: task.isKeyGiven },
       questions,
     );
-    const standing = await standingOf(file, wanted, jump, settings);
-    const { existing, fresh, tunnels } = standing;
-    await makeKeyFor(task, wanted, standing);
+    const compared = await compareWithFile(file, wanted, jump, settings);
+    const { existing, fresh, tunnels } = compared;
+    await makeKeyFor(task, wanted, compared);
     report(
       `here, ${existing === null ? `the tunnel ${wanted.name} is added to ${file}` : `${file} has this tunnel already`}`,
     );
@@ -337,7 +341,7 @@ async function setUpVia(task: Task, before: Standing, login: TunnelSpec): Promis
     else if (spare)
       report(`${owner.login} printed no spare host key, so that none is known here: look at ${SPARE_FILE} there`);
     // Confirmed with the changes of the server.
-    await writeConfig(task, wanted, standing, async () => true);
+    await writeConfig(task, wanted, compared, async () => true);
     return (await tunnelsOf(file)).find(({ name }) => name === wanted.name)!;
   } finally {
     await owner.close();
@@ -359,7 +363,7 @@ async function pin(
  * What a line of this device on the server holds; none where there is no key yet. Of a new tunnel that is its key alone: other devices
  * may have certificates of the same authority for the same name.
  */
-async function marksIn({ existing, fresh }: Pick<Standing, 'existing' | 'fresh'>): Promise<readonly string[]> {
+async function marksIn({ existing, fresh }: Pick<Comparison, 'existing' | 'fresh'>): Promise<readonly string[]> {
   try {
     const { keys } = await readLoginKeys(existing ?? fresh, systemClock);
     return marksOf(existing === null ? keys.map((key) => ({ ...key, certificates: [] })) : keys);
@@ -405,7 +409,7 @@ const SCAN_MS = 10_000;
 async function writeConfig(
   { file, configFlag, outcome }: Task,
   wanted: NewTunnel,
-  { existing, edited }: Standing,
+  { existing, edited }: Comparison,
   confirm: Questions['confirm'],
 ): Promise<void> {
   if (existing !== null) {

@@ -299,8 +299,8 @@ export function nameOf(host: string): string {
   return name.replaceAll(/^[-_]+|-+$/g, '') || 'tunnel';
 }
 
-/** The configuration around the tunnel. */
-export interface Standing {
+/** The wanted tunnel, beside what the configuration has. */
+export interface Comparison {
   /** The tunnel as it would be written. */
   readonly fresh: TunnelSpec;
   /** The same tunnel, where the configuration has it already; null where it has none of this name. */
@@ -312,12 +312,12 @@ export interface Standing {
 }
 
 /** Throws where another tunnel has the name, and where the server cannot be set up for this one. */
-export async function standingOf(
+export async function compareWithFile(
   file: string,
   wanted: NewTunnel,
   jump: boolean,
   settings: Settings,
-): Promise<Standing> {
+): Promise<Comparison> {
   const whole = {
     ...wanted,
     remoteForward: wanted.remoteForward.map((forward, index) =>
@@ -377,7 +377,7 @@ async function withKeys(
   before: readonly TunnelSpec[],
   name: string,
   settings: Settings,
-): Promise<Pick<Standing, 'tunnels' | 'edited'>> {
+): Promise<Pick<Comparison, 'tunnels' | 'edited'>> {
   const has = before.some((one) => one.name === name);
   if (!has || Object.keys(settings).length === 0) return { tunnels: before, edited: null };
   const edited = editTunnel(await readText(file), name, settings);
