@@ -113,4 +113,6 @@ export interface Channel extends Duplex {
    * not needed any more then.
    */
   sendNow?(memory: Buffer, start: number, end: number): number;
+  /** Calls `listener` when the server opens its window, the last of them only; false where it is open, or not all that data waits for. */
+  onceWindowOpens?(listener: () => void): boolean;
 }

@@ -11,6 +11,7 @@ import { resetSocket } from '../../net/streams/reset-socket.ts';
 import { ListenerError } from '../../net/streams/guard-listeners.ts';
 import type { Channel } from '../../connection/ssh/connection.ts';
 import type { Transport } from '../../net/transport.ts';
+import { createUnsentRest } from './unsent-rest.ts';
 
 /** How a visit ended. */
 type Ending = 'closed' | 'reset by the visitor' | 'reset by the target' | 'connection lost' | 'a bug';
@@ -68,7 +69,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
     downlink.flush();
     socket.end();
   });
-  onceEnded(socket, () => channel.end());
+  onceEnded(socket, () => uplink.end());
   // A reset of the socket comes as an error before its close; a channel's other errors are writes after its end.
   socket.on('error', (error) => onError(error, bySocket));
   channel.on('error', (error) => onError(error, how));
@@ -243,8 +244,14 @@ function writeLent(socket: Socket): { toWrite(chunk: Buffer): Buffer; written():
   };
 }
 
+interface Uplink {
+  /** Ends the channel behind all that was read. */
+  end(): void;
+  stop(): void;
+}
+
 /** Socket to channel: reads the socket only while the channel's window and the connection below have room. */
-function startUplink(channel: Channel, socket: Socket, { transport, count, visitor }: SpliceOptions): { stop(): void } {
+function startUplink(channel: Channel, socket: Socket, { transport, count, visitor }: SpliceOptions): Uplink {
   let paused = false;
   let forget = () => {};
 
@@ -252,6 +259,7 @@ function startUplink(channel: Channel, socket: Socket, { transport, count, visit
 
   const onData = (chunk: Buffer) => {
     if (!channel.writable) return;
+    rest.toStream();
     count(direction, chunk.length);
     transport.cork();
     channel.write(chunk, resumeWhenFree);
@@ -263,7 +271,7 @@ function startUplink(channel: Channel, socket: Socket, { transport, count, visit
     socket.pause();
     forget = transport.onceDrained(resumeWhenFree);
   };
-  const mustWait = () => channel.writableLength > 0 || transport.congested();
+  const mustWait = () => rest.waits() || channel.writableLength > 0 || transport.congested();
   function resumeWhenFree(): void {
     if (!paused) return;
     if (mustWait()) {
@@ -275,20 +283,28 @@ function startUplink(channel: Channel, socket: Socket, { transport, count, visit
     socket.resume();
   }
 
+  const rest = createUnsentRest(channel, resumeWhenFree);
   socket.on('data', onData);
   const reader = readerOf(socket);
   reader?.direct((memory, start, end) => {
-    const sent = transport.congested() ? 0 : (channel.sendNow?.(memory, start, end) ?? 0);
-    if (sent > 0) {
-      count(direction, sent);
+    const mayPass = !rest.waits() && !transport.congested();
+    const sent = mayPass ? (channel.sendNow?.(memory, start, end) ?? 0) : 0;
+    const isKept = mayPass && start + sent < end && rest.keep(memory, start + sent, end);
+    if (sent > 0 || isKept) {
+      count(direction, isKept ? end - start : sent);
       waitIfFull();
     }
-    // What cannot leave at once is copied, because the channel keeps it.
-    if (start + sent < end) onData(Buffer.from(memory.subarray(start + sent, end)));
+    // What waits for something else is copied, because the channel keeps it.
+    if (!isKept && start + sent < end) onData(Buffer.from(memory.subarray(start + sent, end)));
   });
   return {
+    end: () => {
+      rest.toStream();
+      channel.end();
+    },
     stop: () => {
       reader?.direct(null);
+      rest.toStream();
       forget();
       paused = false;
       socket.off('data', onData);

@@ -42,6 +42,7 @@ export function batchPackets(client: Client, stream: SshStream): void {
     // The stream is ended next.
     if (protocol._cipher instanceof BatchCipher) protocol._cipher.flush();
   };
+  reportWindows(client);
   readDirectly(client, stream);
 }
 
@@ -55,9 +56,9 @@ export function sendSealed(client: Client): void {
 export function sendsNow(client: Client, channel: Channel): Channel {
   const { _protocol: protocol } = internalsOf(client);
   const { outgoing } = channel as unknown as OpenChannel;
+  const mayPass = () => protocol._kexinit === undefined && outgoing.state === 'open' && channel.writable;
   channel.sendNow = (memory, start, end) => {
-    const mayPass = protocol._kexinit === undefined && outgoing.state === 'open' && channel.writable;
-    if (!mayPass || channel.writableLength > 0) return 0;
+    if (!mayPass() || channel.writableLength > 0) return 0;
     const to = Math.min(end, start + outgoing.window);
     outgoing.window -= to - start;
     const { id, packetSize } = outgoing;
@@ -68,7 +69,30 @@ export function sendsNow(client: Client, channel: Channel): Channel {
         protocol.channelData(id, memory.subarray(at, Math.min(to, at + packetSize)));
     return to - start;
   };
+  channel.onceWindowOpens = (listener) => {
+    if (!mayPass() || channel.writableLength > 0 || outgoing.window > 0) return false;
+    opened.set(outgoing, listener);
+    return true;
+  };
   return channel;
+}
+
+/** By the server's end of a channel: what waits for its window. */
+const opened = new WeakMap<OpenChannel['outgoing'], () => void>();
+
+function reportWindows(client: Client): void {
+  const { _protocol: protocol, _chanMgr: table } = internalsOf(client);
+  const handlers = protocol._handlers;
+  const onAdjust = handlers.CHANNEL_WINDOW_ADJUST;
+  handlers.CHANNEL_WINDOW_ADJUST = (self, id, bytes) => {
+    onAdjust(self, id, bytes);
+    const channel = table.get(id);
+    if (typeof channel !== 'object') return;
+    const listener = opened.get(channel.outgoing);
+    if (listener === undefined) return;
+    opened.delete(channel.outgoing);
+    listener();
+  };
 }
 
 /** Ours, where nothing is between it and a packet: no exchange of keys, no compression. */

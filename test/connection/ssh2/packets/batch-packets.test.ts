@@ -54,6 +54,28 @@ describe('past its stream, a channel', () => {
     assert.equal(channel.sendNow!(memory, 0, memory.length), 0);
   });
 
+  test('reports that the server opens its window, where that is all that data waits for', async (t) => {
+    const target = await startEcho();
+    const { channel, outgoing, protocol } = await open(t, target);
+    let reports = 0;
+    const listener = () => (reports += 1);
+    assert.equal(channel.onceWindowOpens!(listener), false);
+    const memory = Buffer.alloc(8 * 1024 * 1024);
+    // What comes back is not read yet, so that the target stops reading.
+    channel.pause();
+    const sent = channel.sendNow!(memory, 0, memory.length);
+    assert.equal(outgoing.window, 0);
+    assert.equal(channel.onceWindowOpens!(listener), true);
+    channel.resume();
+    await until(() => reports > 0, { what: 'the window' });
+    assert.ok(outgoing.window > 0 && sent > 0);
+    await until(() => outgoing.window >= sent / 2, { what: 'more of it' });
+    assert.equal(reports, 1);
+    outgoing.window = 0;
+    protocol.rekey();
+    assert.equal(channel.onceWindowOpens!(listener), false);
+  });
+
   test('sends nothing during an exchange of keys, and nothing after its end', async (t) => {
     const { channel, protocol } = await open(t, await startEcho());
     const memory = Buffer.from('data');
