@@ -3,25 +3,18 @@ import { errorCode } from '../../src/lib/text.ts';
 
 /** The living children of a process. Linux only: macOS has no /proc. */
 export function childrenOf(pid: number): number[] {
-  return childrenAmong(processes(), pid);
+  return listedChildren(pid).filter((child) => isAlive(statOf(child)));
 }
 
 /** The living children of a process, their children, and so on. */
 export function descendantsOf(pid: number): number[] {
-  const all = processes();
-  const below = (parent: number): number[] => childrenAmong(all, parent).flatMap((child) => [child, ...below(child)]);
-  return below(pid);
-}
-
-type Processes = ReadonlyMap<number, { readonly parent: number; readonly group: number; readonly state: string }>;
-
-function childrenAmong(all: Processes, pid: number): number[] {
-  return [...all].filter(([, { parent, state }]) => parent === pid && state !== 'Z').map(([child]) => child);
+  return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
 }
 
 /** Whether a process of this group (setpgid(2)) lives; one that has ended may wait for a parent that never asks. */
 export function groupLives(group: number): boolean {
-  return [...processes().values()].some((one) => one.group === group && one.state !== 'Z');
+  const all = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry));
+  return all.map((entry) => statOf(Number(entry))).some((stat) => stat.group === group && isAlive(stat));
 }
 
 /** Signals processes of which some may be gone by now. */
@@ -35,22 +28,47 @@ export function signalAll(pids: readonly number[], signal: NodeJS.Signals): void
   }
 }
 
-/** proc(5), /proc/pid/stat: `pid (name) state ppid pgrp ...`, where the name may hold spaces and brackets. */
-function processes(): Processes {
-  const found = new Map<number, { parent: number; group: number; state: string }>();
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    const stat = readStat(entry);
-    const [state, parent, group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (state !== undefined && parent !== undefined)
-      found.set(Number(entry), { parent: Number(parent), group: Number(group), state });
+/**
+ * By the lists that the kernel has of the children of each thread, since a look at all processes takes it milliseconds. One that is made while
+ * a child ends may lack another one (proc(5)): what was read twice alike is whole.
+ */
+function listedChildren(pid: number): number[] {
+  for (let before: string | null = null; ;) {
+    const now = threadsOf(pid)
+      .map((thread) => readProc(`${pid}/task/${thread}/children`))
+      .join('');
+    if (now === before) return now.split(' ').filter(Boolean).map(Number);
+    before = now;
   }
-  return found;
 }
 
-function readStat(pid: string): string {
+function threadsOf(pid: number): readonly string[] {
   try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return []; // it has ended
+  }
+}
+
+interface Stat {
+  readonly state: string | undefined;
+  readonly group: number;
+}
+
+/** proc(5), /proc/pid/stat: `pid (name) state ppid pgrp ...`, where the name may hold spaces and brackets. */
+function statOf(pid: number): Stat {
+  const stat = readProc(`${pid}/stat`);
+  const [state, _parent, group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { state, group: Number(group) };
+}
+
+function isAlive({ state }: Stat): boolean {
+  return state !== undefined && !['', 'Z', 'X'].includes(state);
+}
+
+function readProc(file: string): string {
+  try {
+    return readFileSync(`/proc/${file}`, 'utf8');
   } catch {
     return ''; // it ended while we were looking
   }
