@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { EXIT } from '../src/lib/exit-code.ts';
 import { CLI } from './support/tunneld.ts';
+import { tempDir } from './support/until.ts';
 
-test('ends with an error when the disk is too full for its output', (t) => {
+test('ends with an error when the disk is too full for its output', async (t) => {
   const { status, stderr } = spawnSync(process.execPath, [CLI, '--help'], {
     stdio: ['ignore', full(t), 'pipe'],
     encoding: 'utf8',
@@ -13,7 +15,7 @@ test('ends with an error when the disk is too full for its output', (t) => {
   assert.match(stderr, /standard output cannot be written, and is not complete: ENOSPC/);
   assert.equal(status, EXIT.failed);
   // A failure of the command itself keeps its code.
-  const failed = spawnSync(process.execPath, [CLI, 'init', 'me@host', '-R', '8080', '--json'], {
+  const failed = spawnSync(process.execPath, [CLI, ...(await wrongInit(t))], {
     stdio: ['ignore', full(t), 'pipe'],
     encoding: 'utf8',
   });
@@ -21,14 +23,19 @@ test('ends with an error when the disk is too full for its output', (t) => {
   assert.equal(failed.status, EXIT.usage);
 });
 
-test('goes on to its end when its messages cannot be written', (t) => {
-  const { status, stdout } = spawnSync(process.execPath, [CLI, 'init', 'me@host', '-R', '8080', '--json'], {
+test('goes on to its end when its messages cannot be written', async (t) => {
+  const { status, stdout } = spawnSync(process.execPath, [CLI, ...(await wrongInit(t))], {
     stdio: ['ignore', 'pipe', full(t)],
     encoding: 'utf8',
   });
   assert.equal(status, EXIT.usage);
   assert.match(stdout, /"exitCode": 2/);
 });
+
+/** Of a configuration of its own: while it looks it has the lock of that file, which another test would be refused. */
+async function wrongInit(t: TestContext): Promise<readonly string[]> {
+  return ['init', 'me@host', '-R', '8080', '--json', '--config', join(await tempDir(t), 'config.yaml')];
+}
 
 /** A file on a disk that is full (full(4)). */
 function full(t: TestContext): number {
