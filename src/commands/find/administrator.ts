@@ -17,20 +17,21 @@ export async function administrator(
   environment: ConfigEnvironment,
   option = '--via',
 ): Promise<TunnelSpec> {
-  const { host, user, port } = parse(destination, option);
+  const { host, user, port } = readServer(destination, '[me@]server[:port]', `${option} `);
   const login = [...(user === undefined ? [] : ['-l', user]), ...(port === undefined ? [] : ['-p', String(port)])];
   // A command line needs a forward; none is made.
   const { tunnels } = await adHocConfig(['-R', '1:localhost:1', ...login, host], 'via', environment);
   return { ...tunnels[0]!, forwards: [] };
 }
 
-function parse(destination: string, option: string): ReturnType<typeof readJump> {
+/** A server as an argument names it, in this form. Throws a UserError for anything else; `option` is what stands before it in that. */
+export function readServer(text: string, form: string, option = ''): ReturnType<typeof readJump> {
   try {
-    if (destination.startsWith('-')) throw new BadValue('must be [me@]server[:port]');
-    return readJump(destination);
+    if (text.startsWith('-')) throw new BadValue(`must be ${form}`);
+    return readJump(text);
   } catch (error) {
     if (!(error instanceof BadValue)) throw error;
-    throw new UserError(`${option} ${JSON.stringify(destination)}: it ${error.message}`, EXIT.usage);
+    throw new UserError(`${option}${JSON.stringify(text)}: it ${error.message}`, EXIT.usage);
   }
 }
 

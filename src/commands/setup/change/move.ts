@@ -3,9 +3,7 @@ import { changing } from '../../../config/change-lock.ts';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { parseConfig } from '../../../config/parse.ts';
-import { readJump } from '../../../config/schema/jump.ts';
 import { canonicalAddress } from '../../../config/values/address.ts';
-import { BadValue } from '../../../config/values/value.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { readText } from '../../../lib/files/read-file.ts';
 import { UserError } from '../../../lib/user-error.ts';
@@ -15,6 +13,7 @@ import { formatServer } from '../../../model/state.ts';
 import { sharesUser } from '../../../server-rules/same-login.ts';
 import { copyTunnel, type EditedValue, editTunnel, removeTunnel } from '../../../setup/edit-config.ts';
 import { type EntryEdit, serversWith, serverWith } from '../../../setup/edit-servers.ts';
+import { readServer } from '../../find/administrator.ts';
 import { findConfig } from '../../find/config-file.ts';
 import { configuredTunnel } from '../../find/configured-tunnel.ts';
 import { askFor, createQuestions, type Questions } from '../../text/prompt.ts';
@@ -134,7 +133,7 @@ async function replaced(
 
 /** Those that `[user@]host[:port]` may mean. Throws a UserError for what is none. */
 function matching(members: readonly TunnelSpec[], text: string): readonly TunnelSpec[] {
-  const { host, user, port } = readServer(text);
+  const { host, user, port } = readServer(text, SERVER);
   return members.filter(
     (one) =>
       one.host === canonicalAddress(host) &&
@@ -143,19 +142,11 @@ function matching(members: readonly TunnelSpec[], text: string): readonly Tunnel
   );
 }
 
-function readServer(text: string): ReturnType<typeof readJump> {
-  try {
-    if (text.startsWith('-')) throw new BadValue('must be [user@]host[:port]');
-    return readJump(text);
-  } catch (error) {
-    if (!(error instanceof BadValue)) throw error;
-    throw new UserError(`${JSON.stringify(text)}: it ${error.message}`, EXIT.usage);
-  }
-}
+const SERVER = '[user@]host[:port]';
 
 /** The user stays, unless another is named. */
 function newPlace(tunnel: TunnelSpec, destination: string): TunnelSpec {
-  const { host, user, port } = readServer(destination);
+  const { host, user, port } = readServer(destination, SERVER);
   const hostKeyAlias = tunnel.hostKeyAlias === null ? null : host;
   const whole = tunnelOf(tunnel.name);
   return {
