@@ -5,15 +5,11 @@ import { auditDocument } from '../../audit/document.ts';
 import type { TunnelAudit } from '../../audit/findings/finding.ts';
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { loadConfig } from '../../config/load.ts';
-import { systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
-import { formatLogLine } from '../../lib/log/format.ts';
-import { createLogger } from '../../lib/log/log.ts';
 import { escapeUnsafeJson } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { VERSION } from '../../lib/version.ts';
 import { formatServer } from '../../model/state.ts';
-import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
 import { formatAudit } from '../text/audit-text.ts';
 import { administrator } from '../find/administrator.ts';
 import { readFilesFor } from './audit-via.ts';
@@ -21,7 +17,7 @@ import { EXIT } from '../../lib/exit-code.ts';
 import { findConfig } from '../find/config-file.ts';
 import { noSuchTunnel } from '../text/no-such-tunnel.ts';
 import { confirmOnce } from '../text/prompt.ts';
-import { processTurns } from '../find/process-turns.ts';
+import { loginDeps } from '../find/login-deps.ts';
 import { wantsColour } from '../text/color.ts';
 
 export interface AuditOptions {
@@ -57,12 +53,11 @@ async function auditAll(
   tunnels: readonly TunnelSpec[],
   via: string | null,
 ): Promise<readonly TunnelAudit[]> {
-  const log = createLogger('warn', (line) => process.stderr.write(`${formatLogLine(line, false)}\n`));
-  const identities = createIdentityCache();
+  const own = loginDeps('warn');
   const admin = via === null ? null : await administrator(via, systemEnvironment());
   const audits: TunnelAudit[] = [];
   for (const tunnel of chosen) {
-    const deps = { clock: systemClock, turns: processTurns, log: log.child({ tunnel: tunnel.name }), identities };
+    const deps = { ...own, log: own.log.child({ tunnel: tunnel.name }) };
     const files = admin && (await readFilesFor(tunnel, tunnels, admin, deps));
     audits.push(await auditTunnel(tunnel, tunnels, { ...deps, files }, NEVER));
   }

@@ -1,17 +1,14 @@
-import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
 import type { FleetServer } from '../../fleet/document.ts';
 import { withStandby } from '../../fleet/standby.ts';
 import { createSurvey, type Survey } from '../../fleet/survey.ts';
 import { sleep, systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
 import { EXIT } from '../../lib/exit-code.ts';
-import { formatLogLine } from '../../lib/log/format.ts';
-import { createLogger } from '../../lib/log/log.ts';
 import { escapeUnsafeJson } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { VERSION } from '../../lib/version.ts';
 import { administrator, callersEnvironment } from '../find/administrator.ts';
-import { processTurns } from '../find/process-turns.ts';
+import { loginDeps } from '../find/login-deps.ts';
 import { wantsColour } from '../text/color.ts';
 import { fleetMetrics } from '../text/fleet-metrics.ts';
 import { fleetCheck, formatFleet, isWell } from '../text/fleet-text.ts';
@@ -49,15 +46,8 @@ export async function fleet(servers: readonly string[], options: FleetOptions): 
 const WATCH_MS = 5000;
 
 async function surveyOf(server: string, { person }: Questions): Promise<Survey> {
-  const log = createLogger('error', (line) => process.stderr.write(`${formatLogLine(line, false)}\n`));
   const admin = await administrator(server, await callersEnvironment(), 'the server');
-  return createSurvey(admin, {
-    clock: systemClock,
-    turns: processTurns,
-    log,
-    identities: createIdentityCache(),
-    person,
-  });
+  return createSurvey(admin, { ...loginDeps('error'), person });
 }
 
 /** At once; one after the other where a person may be asked, whose answers belong to one question each. */

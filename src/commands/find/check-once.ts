@@ -1,12 +1,9 @@
 import { checkTunnel } from '../../doctor/check-tunnel.ts';
 import { type CheckDeps } from '../../doctor/types.ts';
-import { systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
-import { createLogger } from '../../lib/log/log.ts';
 import { STATIC_DEVICE, type Device } from '../../net/device.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
-import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
-import { processTurns } from './process-turns.ts';
+import { loginDeps } from './login-deps.ts';
 
 /** Checks a tunnel from a command, which logs nothing and ends before anything about this device changes. */
 export async function checkOnce(
@@ -14,15 +11,6 @@ export async function checkOnce(
   what: Pick<Device, 'hostKeys'> & Pick<CheckDeps, 'ping' | 'fromDaemon' | 'sourcePort' | 'onStep'>,
 ): Promise<void> {
   const { hostKeys, ...deps } = what;
-  await checkTunnel(
-    spec,
-    {
-      ...deps,
-      clock: systemClock,
-      log: createLogger('fatal', () => {}),
-      identities: createIdentityCache(),
-      device: { ...STATIC_DEVICE, hostKeys, turns: processTurns },
-    },
-    NEVER,
-  );
+  const { turns, ...own } = loginDeps('fatal');
+  await checkTunnel(spec, { ...deps, ...own, device: { ...STATIC_DEVICE, hostKeys, turns } }, NEVER);
 }

@@ -1,10 +1,7 @@
-import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
 import { openLogin, type OpenLogin, runThere } from '../../connection/route/open-login.ts';
 import { systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
 import { EXIT } from '../../lib/exit-code.ts';
-import { formatLogLine } from '../../lib/log/format.ts';
-import { createLogger } from '../../lib/log/log.ts';
 import { escapeLines } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { asFailure, FAILURES } from '../../model/failure.ts';
@@ -20,7 +17,7 @@ import { readSpare } from '../../setup/spare-host-key.ts';
 import { summaryOf } from '../../setup/via/summary.ts';
 import { setUpScript } from '../../setup/script/set-up.ts';
 import { LINUX, MACOS } from '../../setup/script/system.ts';
-import { processTurns } from '../find/process-turns.ts';
+import { loginDeps } from '../find/login-deps.ts';
 import { askFor, type Questions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
 import { setupFor } from './server-setup.ts';
@@ -80,10 +77,8 @@ export async function logIn(
   { person }: Questions,
   own = 'on the server (--via me@server)',
 ): Promise<OpenLogin> {
-  const log = createLogger('error', (line) => process.stderr.write(`${formatLogLine(line, false)}\n`));
-  const deps = { clock: systemClock, turns: processTurns, log, identities: createIdentityCache(), person };
   try {
-    return await openLogin(admin, deps, NEVER);
+    return await openLogin(admin, { ...loginDeps('error'), person }, NEVER);
   } catch (error) {
     const { code, message } = asFailure(error);
     const cure =

@@ -1,7 +1,6 @@
 import { ask, DaemonNotRunningError } from '../../control/client.ts';
 import { systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
-import { createLogger } from '../../lib/log/log.ts';
 import { errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { scanHostCertificate, scanHostKeys, type ScanConnection } from '../../setup/scan-host-keys.ts';
@@ -11,12 +10,11 @@ import { openRouteOnce } from '../../connection/route/route-once.ts';
 import { isMeant } from '../../model/redundancy.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { formatServer } from '../../model/state.ts';
-import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
 import { configuredTunnel } from '../find/configured-tunnel.ts';
 import { createQuestions, type Questions } from '../text/prompt.ts';
 import { controlSockets } from '../find/control-sockets.ts';
+import { loginDeps } from '../find/login-deps.ts';
 import { report } from '../text/report.ts';
-import { processTurns } from '../find/process-turns.ts';
 import { type HostToTrust, trustHostKey, type TrustResult } from './trust-host-key.ts';
 
 /**
@@ -90,13 +88,9 @@ function serversOf(tunnel: TunnelSpec): readonly TunnelSpec[] {
 }
 
 async function connectTo(server: TunnelSpec): Promise<ScanConnection> {
-  const deps = {
-    clock: systemClock,
-    log: createLogger('fatal', () => {}),
-    identities: createIdentityCache(),
-    device: { ...STATIC_DEVICE, turns: processTurns },
-  };
-  const route = await openRouteOnce(server, deps, NEVER);
+  const deps = loginDeps('fatal');
+  const device = { ...STATIC_DEVICE, turns: deps.turns };
+  const route = await openRouteOnce(server, { ...deps, device }, NEVER);
   return {
     wire: route.stream,
     close: async () => {

@@ -1,11 +1,8 @@
-import { createIdentityCache } from '../../../connection/auth/identity-cache.ts';
 import { openLogin } from '../../../connection/route/open-login.ts';
-import { systemClock } from '../../../lib/async/clock.ts';
 import { NEVER } from '../../../lib/async/never.ts';
-import { createLogger } from '../../../lib/log/log.ts';
 import { asFailure } from '../../../model/failure.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
-import { processTurns } from '../../find/process-turns.ts';
+import { loginDeps } from '../../find/login-deps.ts';
 
 /** Whether the server accepts one of these keys. Rejects as accepts() does. */
 export async function acceptsAny(tunnel: TunnelSpec, keys: readonly string[]): Promise<boolean> {
@@ -33,13 +30,7 @@ export async function answerTo(tunnel: TunnelSpec, key: string): Promise<'accept
 
 /** Rejects where the server does not accept this key. */
 export async function logIn(tunnel: TunnelSpec, key: string): Promise<void> {
-  const deps = {
-    clock: systemClock,
-    turns: processTurns,
-    log: createLogger('fatal', () => {}),
-    identities: createIdentityCache(),
-  };
-  const login = await openLogin({ ...withKeys(tunnel, [key]), ...ALONE }, deps, NEVER);
+  const login = await openLogin({ ...withKeys(tunnel, [key]), ...ALONE }, loginDeps('fatal'), NEVER);
   await login.close();
 }
 
