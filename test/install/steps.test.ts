@@ -184,3 +184,11 @@ test('shows three lines around when it prints a difference', () => {
   assert.equal(unifiedDiff('same', 'same'), '');
   assert.equal(unifiedDiff('', 'new'), '@@ -1 +1 @@\n-\n+new');
 });
+
+test('says why a program gave no exit code', async (t) => {
+  const dir = await tempDir(t);
+  writeFileSync(join(dir, 'none'), '', { mode: 0o644 });
+  await assert.rejects(mustRun(runProgram, [join(dir, 'none')]), /failed \(exit code 126\): .*EACCES/);
+  await assert.rejects(mustRun(runProgram, [join(dir, 'missing')]), /failed \(exit code 127\): program not found/);
+  await assert.rejects(mustRun(runProgram, ['sh', '-c', 'kill -9 $$']), /failed \(killed by a signal\)/);
+});

@@ -27,12 +27,13 @@ export function processesOf({ commands }: LinuxKeeper, machine: OldMachine): rea
   return [...new Set(commands.flatMap((command) => familyOf(command, machine)))];
 }
 
-/** Ends processes in order, and after five seconds in any case. */
+/** Ends processes in order, and after five seconds in any case. Of several, kill -0 says in one shell whether all run, in another whether one does. */
 function endScript(pids: readonly number[]): string {
   const all = pids.join(' ');
   return `kill -TERM ${all} 2>/dev/null
+have_ended() { for pid; do if kill -0 "$pid" 2>/dev/null; then return 1; fi; done; }
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
-  kill -0 ${all} 2>/dev/null || exit 0
+  if have_ended ${all}; then exit 0; fi
   sleep 0.2
 done
 kill -KILL ${all} 2>/dev/null

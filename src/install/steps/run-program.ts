@@ -7,19 +7,24 @@ interface ProgramResult {
   readonly stderr: string;
 }
 
-/** Runs a program to its end. The code of a missing program is 127, as in a shell; null after a signal. */
+/** Runs a program to its end. The code of a missing program is 127, as in a shell, of one that cannot be run 126; null after a signal. */
 export type Runner = (argv: readonly string[]) => Promise<ProgramResult>;
 
 export const runProgram: Runner = ([program = '', ...args]) =>
   new Promise((resolve) => {
-    // `systemctl start` waits for READY=1, and during boot for the units before it.
-    const options = { timeout: 180_000, maxBuffer: 16 * 1024 * 1024 };
+    const options = { timeout: TIMEOUT_MS, maxBuffer: 16 * 1024 * 1024 };
     const child = execFile(program, args, options, (error, stdout, stderr) => {
-      if (error !== null && error.code === 'ENOENT')
-        resolve({ code: 127, stdout, stderr: `program not found: ${program}` });
-      else resolve({ code: child.exitCode, stdout, stderr });
+      if (error === null || typeof error.code === 'number') resolve({ code: child.exitCode, stdout, stderr });
+      else if (error.code === 'ENOENT') resolve({ code: 127, stdout, stderr: `program not found: ${program}` });
+      else if (error.code !== undefined && error.code !== null)
+        resolve({ code: 126, stdout, stderr: `${program}: ${error.message}` });
+      else
+        resolve({ code: null, stdout, stderr: error.killed ? `it did not end within ${TIMEOUT_MS / 1000} s` : stderr });
     });
   });
+
+/** `systemctl start` waits for READY=1, and during boot for the units before it. */
+const TIMEOUT_MS = 180_000;
 
 /** Resolves with the standard output; rejects where the program fails. */
 export async function mustRun(run: Runner, argv: readonly string[]): Promise<string> {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { startScript } from '../../../src/install/keepers/hold.ts';
+import { startScript, stopKeeper } from '../../../src/install/keepers/hold.ts';
 import type { Keeper } from '../../../src/install/keepers/keeper.ts';
 import type { OldMachine, OldProcess } from '../../../src/install/keepers/machine.ts';
+import { runProgram } from '../../../src/install/steps/run-program.ts';
 import { tempDir, until } from '../../support/until.ts';
 
 test('starts a process again as it was, and puts its variables into no argument list, when it was started by hand', async (t) => {
@@ -36,6 +37,39 @@ test('starts a process again as it was, and puts its variables into no argument 
   assert.doesNotMatch(text, /STRANGE|no\.name/);
   assert.doesNotMatch(readFileSync(named, 'utf8'), /SSHPASS|it's/);
   assert.ok(!existsSync(ends));
+});
+
+test('ends a process that takes no signal, also when another of the family has ended', async (t) => {
+  const dir = await tempDir(t);
+  // The first ends at once; the other one has to be killed.
+  const stubborn = `trap '' TERM; : >${dir}/ready; while :; do sleep 0.1; done`;
+  const children = [['sleep', '60'] as const, ['sh', '-c', stubborn] as const].map(([program, ...args]) =>
+    spawn(program, args, { stdio: 'ignore' }),
+  );
+  for (const child of children) t.after(() => child.kill('SIGKILL'));
+  await until(() => existsSync(join(dir, 'ready')), { what: 'the stubborn one' });
+  const ended = Promise.all(
+    children.map((child) => new Promise((resolve) => child.once('exit', (_, by) => resolve(by)))),
+  );
+  const [first, second] = children.map(({ pid }) => pid!) as [number, number];
+  const args = ['-N', '-R', '1:a:1', 'relay'];
+  const command = {
+    program: 'ssh',
+    args,
+    user: 'root',
+    directory: '/',
+    environment: {},
+    droppedSettings: [],
+    password: null,
+  };
+  const machine = machineOf({ argv: ['ssh', ...args], directory: '/', environment: {} });
+  const [ssh] = machine.processes as [OldProcess];
+  const processes = [
+    { ...ssh, pid: first },
+    { ...ssh, argv: ['helper'], pid: second, parent: first },
+  ];
+  await stopKeeper({ ...KEEPER, commands: [command as never] }, { ...machine, processes }, runProgram);
+  assert.deepEqual(await ended, ['SIGTERM', 'SIGKILL']);
 });
 
 const PID = 2 ** 22 + 1; // above every pid of Linux
