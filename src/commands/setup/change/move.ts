@@ -272,8 +272,7 @@ async function finish(moved: MovedTunnel, { yes }: MoveOptions, questions: Quest
     report('both run on; run this again to switch');
     return EXIT.ok;
   }
-  // Made from the configuration that still has the old server.
-  const left = await whatIsLeft(moved);
+  const scriptForOld = await undoOf(moved);
   const before = await readText(file);
   const hasCopy = (await loadConfig(file, systemEnvironment())).tunnels.some((one) => one.name === copyName(name));
   const alone = hasCopy ? removeTunnel(before, copyName(name)) : before;
@@ -281,22 +280,28 @@ async function finish(moved: MovedTunnel, { yes }: MoveOptions, questions: Quest
   await check(text, file, name, wanted);
   await changeConfig(flag, file, text);
   report(`${name} is at ${formatServer(wanted)} now; the block for laptops has changed: tunneld client-setup ${name}`);
-  for (const line of left) report(line);
+  report(`left on ${formatServer(tunnel)}: ${await whatIsLeft(moved, scriptForOld)}`);
   return EXIT.ok;
 }
 
-/** What the old server still has of the tunnel, and how to take it away there. */
-async function whatIsLeft({ tunnel, all, file }: MovedTunnel): Promise<readonly string[]> {
-  const server = formatServer(tunnel);
-  const others = all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
-  if (others.length > 0)
-    return [
-      `left on ${server}: what ${tunnel.name} may do there, beside ${others.map(({ name }) => name).join(', ')}; run \`tunneld server-setup ${others[0]!.name}\` for it, which takes that away`,
-    ];
-  const script = await serverSetupText(tunnel, all, { jump: false, undo: true, for: 'debian' });
-  const name = `${tunnelOf(tunnel.name)}-undo-${fileName(tunnel.host)}.sh`;
-  const path = await writeScript(script, name, dirname(file));
-  return [`left on ${server}: the user ${tunnel.user} and its key; ${path}, run there as root, takes them away`];
+/** The script that undoes what the old server has of the tunnel; null where other tunnels log in there as the same user. */
+async function undoOf({ tunnel, all }: MovedTunnel): Promise<string | null> {
+  if (sharingWith(tunnel, all).length > 0) return null;
+  return await serverSetupText(tunnel, all, { jump: false, undo: true, for: 'debian' });
+}
+
+function sharingWith(tunnel: TunnelSpec, all: readonly TunnelSpec[]): readonly TunnelSpec[] {
+  return all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
+}
+
+/** What the old server still has of the tunnel, and how to take it away there. The script is written only now: before, the tunnel ran there. */
+async function whatIsLeft({ tunnel, all, file }: MovedTunnel, script: string | null): Promise<string> {
+  if (script === null) {
+    const others = sharingWith(tunnel, all).map(({ name }) => name);
+    return `what ${tunnel.name} may do there, beside ${others.join(', ')}; run \`tunneld server-setup ${others[0]!}\` for it, which takes that away`;
+  }
+  const path = await writeScript(script, `${tunnelOf(tunnel.name)}-undo-${fileName(tunnel.host)}.sh`, dirname(file));
+  return `the user ${tunnel.user} and its key; ${path}, run there as root, takes them away`;
 }
 
 /** For a file: a name has an @, an address may have colons. */

@@ -41,12 +41,12 @@ export async function rekey(flag: string | null, name: string, options: RekeyOpt
 
 async function rekeyIn(file: string, flag: string | null, name: string, options: RekeyOptions): Promise<number> {
   const questions = createQuestions(options.yes);
-  const { tunnel, all } = await configuredTunnel(flag, name);
-  const whole = tunnelOf(tunnel.name);
-  const members = membersOf(whole, all);
-  requireSameKeys(members);
   let owners: readonly Owner[] = [];
   try {
+    const { tunnel, all } = await configuredTunnel(flag, name);
+    const whole = tunnelOf(tunnel.name);
+    const members = membersOf(whole, all);
+    requireSameKeys(members);
     const first = join(dirname(file), `${whole}.key`);
     const rotation = await rotationOf({ name: whole, identityFiles: named(tunnel) }, first, 'key');
     if (rotation.phase === 'begun') for (const member of members) await requirePlainKeys(member, 'rekey');

@@ -128,8 +128,8 @@ async function work(
   const plan = await planSystem({ copyFrom: null, program, here, run: runProgram, config: from });
   const changes = await changesOf(plan.steps, runProgram);
   if (isInOwnUnit()) {
-    await handOver(plan, from, changes, machine);
-    return result;
+    const code = await handOver(plan, from, changes, machine);
+    return code === EXIT.ok ? result : code;
   }
   outcome.file = CONFIG;
   outcome.changes.push(...from.taken.map((keeper) => `take over ${describeKeeper(keeper)}`));

@@ -38,23 +38,25 @@ export const RESTORE_AT_END = `test ! -e ${RESTORE} || sh ${RESTORE}; rm -f ${RE
 
 /**
  * Brings the new tunnels up in the place of the old ones, and ends these for good once the new ones are verified. Rejects where they are
- * not: then the old ones run again, and nothing was changed.
+ * not: then the old ones run again, and nothing was changed. The exit code is 1 where an old one would start again with the machine.
  */
 export async function handOver(
   plan: Plan,
   from: FromPlan,
   changes: readonly Change[],
   machine: OldMachine,
-): Promise<void> {
+): Promise<number> {
   const names = from.taken.map(({ name }) => name).join(', ');
   await writeToJournal(`tunneld takes the place of ${names}, on trial`);
   try {
-    const old = await oldKeepers(from, plan, machine);
+    const notDisabled: string[] = [];
+    const old = await oldKeepers(from, plan, machine, notDisabled);
     const prove = await proofOf(from, plan, machine);
     if (plan.state.active === 'active') await inRunningService(from, changes, plan, old, prove);
     else await inNewService(plan, changes, old, prove);
     for (const name of from.tunnels) report(`${name} is up, in the place of what kept it up before`);
     await writeToJournal('tunneld has taken over');
+    return notDisabled.length > 0 ? EXIT.failed : EXIT.ok;
   } catch (error) {
     await writeToJournal(errorText(error));
     throw error;
@@ -65,6 +67,7 @@ async function oldKeepers(
   { taken, specs }: FromPlan,
   { state, manager: { run } }: Plan,
   machine: OldMachine,
+  notDisabled: string[],
 ): Promise<OldKeepers> {
   const restore = `sh ${START}`;
   const undo =
@@ -86,6 +89,7 @@ async function oldKeepers(
     disable: async () => {
       const { done, failed } = await disableAll(taken, run);
       for (const line of [...done, ...failed]) report(line);
+      notDisabled.push(...failed);
     },
   };
 }
