@@ -151,9 +151,10 @@ static napi_value seal_data(napi_env env, napi_callback_info info) {
 }
 
 // open(keys, memory, from, to, table): returns how many packets were opened; table[0] is where it stopped, then come start and
-// length of each payload. Throws where the next packet is wrong.
+// length of each payload, or, where none was opened, the bytes of the packet that is not whole; 0 where they are not known. Throws where the
+// next packet is wrong.
 static napi_value open_packets(napi_env env, napi_callback_info info) {
-  size_t argc = 5, size, at, to, entries, offset, count;
+  size_t argc = 5, size, at, to, entries, offset, count, wanted;
   napi_value argv[5], buffer;
   napi_typedarray_type type;
   packets *keys;
@@ -165,9 +166,10 @@ static napi_value open_packets(napi_env env, napi_callback_info info) {
       entries < 3)
     return wrong(env);
   uint32_t *table = data;
-  packets_result result = packets_open(keys, memory, &at, to, (packets_payload *)(table + 1), (entries - 1) / 2, &count);
+  packets_result result = packets_open(keys, memory, &at, to, (packets_payload *)(table + 1), (entries - 1) / 2, &count, &wanted);
   if (result != PACKETS_OK) return explain(env, result);
   table[0] = (uint32_t)at;
+  if (count == 0) table[1] = (uint32_t)wanted;
   return number(env, count);
 }
 

@@ -229,14 +229,18 @@ static packets_result open_one(packets *keys, uint8_t *packet, size_t length) {
 }
 
 packets_result packets_open(packets *keys, uint8_t *memory, size_t *at, size_t to, packets_payload *payloads, size_t room,
-                            size_t *count) {
+                            size_t *count, size_t *wanted) {
   int more = 1;
-  *count = 0;
+  *count = *wanted = 0;
   while (more && keys->wrong == PACKETS_OK && *count < room && to - *at >= 4) {
     uint8_t *packet = memory + *at;
     size_t length = 0;
     keys->wrong = read_length(keys, packet, &length);
-    if (keys->wrong != PACKETS_OK || to - *at - 4 < length + PACKETS_TAG) break;
+    if (keys->wrong != PACKETS_OK) break;
+    if (to - *at - 4 < length + PACKETS_TAG) {
+      *wanted = 4 + length + PACKETS_TAG;
+      break;
+    }
     keys->wrong = open_one(keys, packet, length);
     if (keys->wrong != PACKETS_OK) break;
     packets_payload *payload = payloads + (*count)++;

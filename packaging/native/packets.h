@@ -43,8 +43,9 @@ typedef struct { uint32_t start, length; } packets_payload;
 
 // Opens the whole packets between `*at` and `to`, up to the first that is no CHANNEL_DATA, this one included, at most `room` of
 // them, and moves `*at` behind the last. A packet that is wrong is reported when those before it have been: by this call where it
-// is the first, else by the next one. After that nothing more is opened.
+// is the first, else by the next one. After that nothing more is opened. `wanted`: the bytes of the packet at which it stopped, where they
+// are not all there; 0 where not even its length is, or where it did not look.
 packets_result packets_open(packets *keys, uint8_t *memory, size_t *at, size_t to, packets_payload *payloads, size_t room,
-                            size_t *count);
+                            size_t *count, size_t *wanted);
 
 #endif

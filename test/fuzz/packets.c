@@ -70,16 +70,20 @@ static size_t mutate(stream *sealed) {
   return first;
 }
 
+static size_t size_of(const stream *sealed, size_t index) { return sealed->ends[index] - (index == 0 ? 0 : sealed->ends[index - 1]); }
+
 static void open_all(packets *opener, stream *sealed, size_t intact) {
   packets_payload payloads[PACKETS];
-  size_t at = 0, to = 0, done = 0, count;
+  size_t at = 0, to = 0, done = 0, count, wanted;
   packets_result result = PACKETS_OK;
   while (to < sealed->size && result == PACKETS_OK) {
     to += 1 + below((uint32_t)(sealed->size - to));
     do {
       size_t before = at;
-      result = packets_open(opener, sealed->memory, &at, to, payloads, 1 + below(PACKETS), &count);
+      result = packets_open(opener, sealed->memory, &at, to, payloads, 1 + below(PACKETS), &count, &wanted);
       must(at >= before && at <= to && (result == PACKETS_OK || count == 0), "it stays within");
+      must(wanted == 0 || (wanted > to - at && wanted <= 4 + PACKETS_MAX_LENGTH + PACKETS_TAG), "it wants what is missing");
+      must(wanted == 0 || done + count >= intact || wanted == size_of(sealed, done + count), "it knows how much that is");
       for (size_t i = 0; i < count; i++, done++) {
         must(done < intact, "nothing that was changed is opened");
         must(payloads[i].length == sealed->lengths[done] &&
@@ -90,11 +94,11 @@ static void open_all(packets *opener, stream *sealed, size_t intact) {
     } while (count > 0);
   }
   must(result != PACKETS_OK || intact < sealed->count || done == sealed->count, "all are opened");
-  if (result != PACKETS_OK) must(packets_open(opener, sealed->memory, &at, to, payloads, 1, &count) == result && count == 0, "it stays wrong");
+  if (result != PACKETS_OK) must(packets_open(opener, sealed->memory, &at, to, payloads, 1, &count, &wanted) == result && count == 0, "it stays wrong");
 }
 
 static void seal_data(packets *sealer, packets *opener) {
-  size_t length = below(3000), largest = 1 + below(700), at = 0, seen = 0, count;
+  size_t length = below(3000), largest = 1 + below(700), at = 0, seen = 0, count, wanted;
   uint8_t *from = malloc(length + 1);
   fill(from, length);
   size_t size = length + (length / largest + 1) * (PACKETS_OVERHEAD + PACKETS_DATA_HEADER);
@@ -105,7 +109,7 @@ static void seal_data(packets *sealer, packets *opener) {
   must(packets_seal_data(sealer, from, length, memory, size, &at, 7, (uint32_t)largest) == PACKETS_OK && at <= size, "data is sealed");
   for (size_t end = at, start = 0; start < end;) {
     packets_payload payloads[4];
-    must(packets_open(opener, memory, &start, end, payloads, 4, &count) == PACKETS_OK && count > 0, "data is opened");
+    must(packets_open(opener, memory, &start, end, payloads, 4, &count, &wanted) == PACKETS_OK && count > 0, "data is opened");
     for (size_t i = 0; i < count; i++) {
       must(payloads[i].length > 9 && payloads[i].length - 9 <= largest, "no packet is too large");
       must(memcmp(memory + payloads[i].start + 9, from + seen, payloads[i].length - 9) == 0, "data is what it was");
@@ -119,12 +123,12 @@ static void seal_data(packets *sealer, packets *opener) {
 
 // What nobody has sealed.
 static void open_noise(packets *opener) {
-  size_t size = 4 + below(600), at = 0, count;
+  size_t size = 4 + below(600), at = 0, count, wanted;
   uint8_t *memory = malloc(size);
   packets_payload payloads[2];
   fill(memory, size);
   if (below(2)) memory[0] = memory[1] = 0, memory[2] &= 3;
-  packets_open(opener, memory, &at, size, payloads, 2, &count);
+  packets_open(opener, memory, &at, size, payloads, 2, &count, &wanted);
   must(count == 0, "noise is nothing");
   free(memory);
 }

@@ -18,8 +18,8 @@ export interface Sealer {
 export interface Opener {
   /**
    * Opens the whole packets between `from` and `to`, up to the first that is no CHANNEL_DATA, and this one too. Returns how many;
-   * `table` then has where it stopped, and start and length of each payload. Throws where the next packet is wrong: those before
-   * it have been returned.
+   * `table` then has where it stopped, and start and length of each payload, or, where there is none, the bytes of the packet that is
+   * not whole: 0 where they are not known. Throws where the next packet is wrong: those before it have been returned.
    */
   open(memory: Buffer, from: number, to: number, table: Uint32Array): number;
   /** Forgets the key. */

@@ -11,6 +11,8 @@ export class BatchDecipher implements Decipher {
   /** The begin of a packet: the first bytes of memory that is used again. */
   #rest = EMPTY;
   #kept = 0;
+  /** How many bytes that packet has: 0 where they are not known. */
+  #wanted = 0;
 
   /** `isCompressed`: whether the server compresses, so that the first byte of a payload says nothing. */
   constructor(opener: Opener, sequence: number, onPayload: Decipher['_onPayload'], isCompressed: () => boolean) {
@@ -22,11 +24,16 @@ export class BatchDecipher implements Decipher {
 
   decrypt(data: Buffer, from: number, to: number): number | undefined {
     const before = this.#kept;
+    if (before + to - from < this.#wanted) {
+      this.#keep(data, from, to);
+      return undefined;
+    }
     const [memory, begin, end] = this.#withRest(data, from, to);
     for (let at = begin; ;) {
       const table = this.#isCompressed() ? ONE : BATCH;
       const packets = this.#opener.open(memory, at, end, table);
       if (packets === 0) {
+        this.#wanted = table[1]!;
         this.#keep(memory, at, end);
         return undefined;
       }
@@ -40,7 +47,7 @@ export class BatchDecipher implements Decipher {
   /** What was kept, and behind it what was read. */
   #withRest(data: Buffer, from: number, to: number): [memory: Buffer, begin: number, end: number] {
     const kept = this.#kept;
-    this.#kept = 0;
+    this.#kept = this.#wanted = 0;
     if (kept === 0) return [data, from, to];
     if (isLent(data) && kept <= HEADROOM) {
       this.#rest.copy(data, from - kept, 0, kept);
@@ -50,10 +57,16 @@ export class BatchDecipher implements Decipher {
     return [memory, 0, memory.length];
   }
 
+  /** Adds to what is kept. */
   #keep(memory: Buffer, at: number, end: number): void {
-    this.#kept = end - at;
-    if (this.#rest.length < this.#kept) this.#rest = Buffer.allocUnsafeSlow(Math.max(this.#kept, FIRST));
-    memory.copy(this.#rest, 0, at, end);
+    const bytes = this.#kept + end - at;
+    if (this.#rest.length < bytes) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(bytes, this.#wanted, FIRST));
+      this.#rest.copy(larger, 0, 0, this.#kept);
+      this.#rest = larger;
+    }
+    memory.copy(this.#rest, this.#kept, at, end);
+    this.#kept = bytes;
   }
 
   /**

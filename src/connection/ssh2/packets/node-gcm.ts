@@ -51,11 +51,15 @@ export function gcmOpener(keys: Keys): Opener {
     open: (memory, from, to, table) => {
       let at = from;
       let count = 0;
+      let wanted = 0;
       for (let more = true; more && wrong === null && 2 * count + 2 < table.length && to - at >= 4;) {
         const length = memory.readUInt32BE(at);
         try {
           if (length < BLOCK || length > MAX_LENGTH || length % BLOCK !== 0) throw new Error('Bad packet length');
-          if (to - at - 4 < length + TAG) break;
+          if (to - at - 4 < length + TAG) {
+            wanted = 4 + length + TAG;
+            break;
+          }
           openOne(memory, at, length);
         } catch (error) {
           wrong = error as Error;
@@ -70,6 +74,7 @@ export function gcmOpener(keys: Keys): Opener {
       }
       if (wrong !== null && count === 0) throw wrong;
       table[0] = at;
+      if (count === 0) table[1] = wanted;
       return count;
     },
     close: () => {},

@@ -87,6 +87,7 @@ for (const [name, codec, ciphers] of CODECS) {
       const opener = codec.opener(keys);
       const table = new Uint32Array(3);
       assert.equal(opener.open(memory, 0, 3, table), 0);
+      assert.equal(table[1], 0);
       assert.equal(opener.open(memory, 0, end - 1, table), 1);
       assert.equal(opener.open(memory, table[0]!, end - 1, table), 1);
       const last = table[0]!;
@@ -94,6 +95,7 @@ for (const [name, codec, ciphers] of CODECS) {
       for (const to of [last, last + 1, last + 4, last + 20, end - 1]) {
         assert.equal(opener.open(memory, last, to, table), 0);
         assert.equal(table[0], last);
+        assert.equal(table[1], to - last < 4 ? 0 : end - last);
       }
       assert.deepEqual(memory.subarray(last, end), before);
       assert.equal(opener.open(memory, last, end, table), 1);

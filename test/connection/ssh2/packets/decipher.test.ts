@@ -37,6 +37,31 @@ test('reads between two positions, and leaves the bytes around them alone', () =
   assert.deepEqual([String(around.subarray(0, 6)), String(around.subarray(-5))], ['before', 'after']);
 });
 
+test('looks at a packet that comes in many pieces twice: for its length, and when it is whole', () => {
+  const opener = gcmOpener(keys);
+  let looks = 0;
+  const payloads: Buffer[] = [];
+  const counting = { ...opener, open: (...of: Parameters<typeof opener.open>) => ((looks += 1), opener.open(...of)) };
+  const decipher = new BatchDecipher(
+    counting,
+    0,
+    (payload) => void payloads.push(Buffer.from(payload)),
+    () => false,
+  );
+  const payload = Buffer.alloc(60_000, 'x');
+  const memory = Buffer.alloc(60_100);
+  payload.copy(memory, 5);
+  const end = gcmSealer(keys).seal(memory, 0, payload.length);
+  for (let at = 0; at < end; at += 1000)
+    assert.equal(
+      decipher.decrypt(Buffer.from(memory.subarray(at, Math.min(end, at + 1000))), 0, Math.min(1000, end - at)),
+      undefined,
+    );
+  assert.deepEqual(payloads, [payload]);
+  // The last look finds nothing behind it.
+  assert.equal(looks, 3);
+});
+
 test('stops where it is told to, and goes on from there', () => {
   for (const cut of [0, 7, 40]) {
     const { decipher, payloads } = createDecipher((payload) => (payload[0] === 80 ? false : undefined));
