@@ -13,6 +13,7 @@ import { systemClock } from '../../../lib/async/clock.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { createFile } from '../../../lib/files/create-file.ts';
 import { makeDirectory } from '../../../lib/files/make-directory.ts';
+import { pathOwner } from '../../../lib/files/path-owner.ts';
 import { replaceFile } from '../../../lib/files/replace-file.ts';
 import { UserError } from '../../../lib/user-error.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
@@ -84,6 +85,7 @@ function inRunningService(plan: JobsPlan, { config, target }: LaunchdService): S
   return {
     tryBeside: () =>
       passwords.with(async () => {
+        if (yaml !== before) refuseForeign(config);
         await tryLogins(plan, { config });
         if (yaml === before) return;
         const { trial } = await request(config, { command: 'status' }, null);
@@ -106,6 +108,14 @@ function inRunningService(plan: JobsPlan, { config, target }: LaunchdService): S
     kept: { path: config, text: yaml },
     scripts: { keep: reread, undo: reread },
   };
+}
+
+/** Root writes no candidate into a folder of the account's, which the service's is. */
+function refuseForeign(config: string): void {
+  if (process.getuid?.() !== 0 || pathOwner(config).uid === 0) return;
+  throw new UserError(
+    `the service runs, and root tries nothing out in ${dirname(config)}, which belongs to its account: run sudo tunneld uninstall, which keeps the configuration, then this again, which starts the service with all tunnels`,
+  );
 }
 
 /** Longer than the proof of one tunnel, and of none. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -117,6 +117,13 @@ test('takes over a job beside the tunnels of a running service, by a trial of it
     until(() => isLoaded('org.example.relay') === (has === 'old') && workFolders().length === 0, {
       what: () => `one of the two; ${mac.calls().join()}`,
     });
+
+  chownSync(dirname(config), 65_534, 65_534);
+  mac.set('calls', '');
+  const foreign = await run();
+  assert.match(foreign.stderr, /root tries nothing out in .*: run sudo tunneld uninstall/);
+  assert.deepEqual([foreign.code, mac.calls().filter((call) => call !== '')], [1, []]);
+  chownSync(dirname(config), 0, 0);
 
   mac.set('dies', 'after bootout org.example.relay');
   assert.equal((await run()).code, null);
