@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { ownPort } from './until.ts';
+import { freePort } from './until.ts';
 
 /** A port on loopback that answers no SYN, as a firewall that drops packets does: a listener with a full queue that never accepts. */
 export interface BlackHole {
@@ -21,7 +21,7 @@ const LISTENER = `
   });`;
 
 export async function startBlackHole(t: TestContext, host = '127.0.0.1', port?: number): Promise<BlackHole> {
-  const worker = new Worker(LISTENER, { eval: true, workerData: { host, port: port ?? (await ownPort()) } });
+  const worker = new Worker(LISTENER, { eval: true, workerData: { host, port: port ?? (await freePort()) } });
   const [listening] = (await once(worker, 'message')) as [number];
   const guests: Socket[] = [];
   const close = async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { descendantsOf, signalAll } from './processes.ts';
+import { systemAccounts } from './system-accounts.ts';
 import { freePort, tempDir, until } from './until.ts';
 import { visit } from './visit.ts';
 
@@ -28,7 +29,7 @@ export async function startDropbear(t: TestContext, flags = ''): Promise<OtherSe
   const home = join(dir, 'home');
   mkdirSync(join(home, '.ssh'), { recursive: true, mode: 0o755 });
   writeFileSync(join(home, '.ssh/authorized_keys'), `${publicKey}\n`);
-  writeFileSync(join(dir, 'passwd'), `${readFileSync('/etc/passwd', 'utf8')}bear:x:60099:65534::${home}:/bin/sh\n`, {
+  writeFileSync(join(dir, 'passwd'), `${systemAccounts('passwd')}bear:x:60099:65534::${home}:/bin/sh\n`, {
     mode: 0o644,
   });
   const keyFile = join(dir, 'host_key');

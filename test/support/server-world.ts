@@ -19,6 +19,7 @@ import type { TestContext } from 'node:test';
 import { writeKeyPair } from './key-pair.ts';
 import { childrenOf } from './processes.ts';
 import { sshdPath } from './sshd-process.ts';
+import { systemAccounts } from './system-accounts.ts';
 import { removeAtExit, until } from './until.ts';
 
 /** A server that a script may set up as root: an /etc and an empty /var of its own, only loopback, its own processes, and an sshd. */
@@ -56,7 +57,7 @@ export interface ServerWorldOptions {
 
 /** Of this machine's /etc: what accounts, logins, shells and programs need. All of it is copied, and compared again and again. */
 const COPIED =
-  /^(?:passwd|group|shadow|gshadow|subuid|subgid|shells|login\.defs|(?:add|del)user\.conf|default|skel|security|pam\.(?:d|conf)|sudo.*|nsswitch\.conf|services|protocols|ld\.so\..*|crypto-policies|localtime|timezone|os-release|debian_version|hostname|machine-id|environment|profile.*|bash.*)$/;
+  /^(?:passwd|group|shadow|gshadow|shells|login\.defs|(?:add|del)user\.conf|default|skel|security|pam\.(?:d|conf)|sudo.*|nsswitch\.conf|services|protocols|ld\.so\..*|crypto-policies|localtime|timezone|os-release|debian_version|hostname|machine-id|environment|profile.*|bash.*)$/;
 
 /** As Debian's, without PAM, whose answers depend on the machine. */
 const DEBIAN = `Include /etc/ssh/sshd_config.d/*.conf
@@ -81,6 +82,8 @@ export async function startServerWorld(t: TestContext, options: ServerWorldOptio
   mkdirSync(etc, { mode: 0o755 });
   const wanted = readdirSync('/etc').filter((name) => COPIED.test(name));
   execFileSync('cp', ['-a', '-t', etc, '--', ...wanted.map((name) => join('/etc', name))]);
+  for (const name of ['passwd', 'group', 'shadow', 'gshadow'] as const)
+    writeFileSync(join(etc, name), systemAccounts(name)); // its mode stays
   mkdirSync(join(etc, 'alternatives'));
   mkdirSync(join(etc, 'ssh', 'sshd_config.d'), { recursive: true });
   mkdirSync(join(dir, 'var', 'lib'), { recursive: true });

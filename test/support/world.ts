@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { writeKeyPair } from './key-pair.ts';
 import { descendantsOf, signalAll } from './processes.ts';
 import { sshdPath } from './sshd-process.ts';
+import { systemAccounts } from './system-accounts.ts';
 import { removeAtExit, until } from './until.ts';
 
 /** A small machine of its own: a network that is only loopback, with names, users and well-known ports as the test likes them. */
@@ -50,7 +51,6 @@ export async function startWorld(t: TestContext, options: WorldOptions): Promise
   chmodSync(`${key}.pub`, 0o644);
   const home = join(dir, 'home');
   mkdirSync(join(home, '.ssh'), { recursive: true, mode: 0o700 });
-  const etc = (name: string) => readFileSync(join('/etc', name), 'utf8');
   const hash = execFileSync('perl', ['-e', 'print crypt($ARGV[0], "\\$6\\$saltsalt\\$")', options.password], {
     encoding: 'utf8',
   });
@@ -58,8 +58,9 @@ export async function startWorld(t: TestContext, options: WorldOptions): Promise
   const files: Readonly<Record<string, string>> = {
     hosts: `127.0.0.1 localhost ${options.hosts.join(' ')}\n::1 localhost\n`,
     passwd:
-      etc('passwd') + uids.map(({ user, uid }) => `${user}:x:${uid}:65534::/nonexistent:/usr/sbin/nologin\n`).join(''),
-    shadow: etc('shadow') + uids.map(({ user }) => `${user}:${hash}:19000:0:99999:7:::\n`).join(''),
+      systemAccounts('passwd') +
+      uids.map(({ user, uid }) => `${user}:x:${uid}:65534::/nonexistent:/usr/sbin/nologin\n`).join(''),
+    shadow: systemAccounts('shadow') + uids.map(({ user }) => `${user}:${hash}:19000:0:99999:7:::\n`).join(''),
   };
   for (const [name, text] of Object.entries(files))
     writeFileSync(join(dir, name), text, { mode: name === 'shadow' ? 0o600 : 0o644 });

@@ -179,8 +179,9 @@ test('allows no TCP port when a listener is on a Unix socket alone', async (t) =
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t);
   await untilListening(world);
-  await setUp(world, [], `remoteForward: { listen: /tmp/a.sock, target: 'localhost:22' }`);
-  assert.equal(forwards(world, '/tmp/a.sock:localhost:22'), 'granted');
+  await setUp(world, [], `remoteForward: { listen: /run/limited/a.sock, target: 'localhost:22' }`);
+  world.run(['install', '-d', '-o', USER, '/run/limited']);
+  assert.equal(forwards(world, '/run/limited/a.sock:localhost:22'), 'granted');
   assert.equal(forwards(world, '8080:localhost:22'), 'refused');
   assert.equal(connects(world, 'localhost:22'), 'prohibited');
 });

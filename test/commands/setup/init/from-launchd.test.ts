@@ -141,6 +141,12 @@ test('takes over a job beside the tunnels of a running service, by a trial of it
   assert.equal(mac.get('pid'), daemon);
 });
 
+/** A Mac has neither: this machine may have a service of its own, or a tunnel in its crontab. */
+const WITHOUT_OURS =
+  'for path in /etc/tunneld /var/spool/cron; do [ ! -d "$path" ] || mount -t tmpfs none "$path"; done; exec "$0" "$@"';
+const OWN_FILES =
+  process.getuid?.() === 0 ? ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', WITHOUT_OURS] : [];
+
 /** Whether what is behind the tunnel speaks. */
 function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -197,7 +203,7 @@ stateDirectory: ${JSON.stringify(join(mac.home, 'state'))}
   const command = (...args: string[]) =>
     new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve, reject) => {
       const env = { ...mac.env, HOME: mac.home, TMPDIR: temporary, SSH_AUTH_SOCK: '', XDG_RUNTIME_DIR: '' };
-      const child = spawn(process.execPath, [PROGRAM, ...args], { env });
+      const child = spawn('env', [...OWN_FILES, process.execPath, PROGRAM, ...args], { env });
       let [stdout, stderr] = ['', ''];
       child.stdout.setEncoding('utf8').on('data', (data: string) => (stdout += data));
       child.stderr.setEncoding('utf8').on('data', (data: string) => (stderr += data));
