@@ -13,6 +13,8 @@ static size_t send_some(int fd, struct iovec *parts, size_t count) {
   return sent < 0 ? 0 : (size_t)sent;
 }
 
+int wake_at(int fd, int bytes) { return setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes) == 0; }
+
 size_t send_now(int fd, const uint8_t *memory, const send_piece *pieces, size_t count) {
   size_t total = 0;
   for (size_t at = 0; at < count;) {

@@ -10,4 +10,7 @@ typedef struct { uint32_t start, length; } send_piece;
 // takes none, or where the socket is broken, which who writes the rest finds out.
 size_t send_now(int fd, const uint8_t *memory, const send_piece *pieces, size_t count);
 
+// A socket is readable only when so many bytes have come, or its end (SO_RCVLOWAT of socket(7)). Returns 0 where it is no socket.
+int wake_at(int fd, int bytes);
+
 #endif

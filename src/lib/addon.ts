@@ -10,6 +10,7 @@ export interface Addon {
   open(keys: object, memory: Buffer, from: number, to: number, table: Uint32Array): number;
   close(keys: object): void;
   send(fd: number, memory: Buffer, pieces: Uint32Array, count: number): number;
+  wakeAt(fd: number, bytes: number): boolean;
   watchNetwork(listener: (what: 'network' | 'clock') => void): (() => void) | null;
   releaseMemory(): number;
   startTimer(ms: number, listener: () => void): () => void;

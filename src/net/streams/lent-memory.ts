@@ -1,5 +1,6 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import { gatherReads } from './gather-reads.ts';
 import { ListenerError } from './guard-listeners.ts';
 
 /**
@@ -24,11 +25,13 @@ export function readIntoLent(whose: 'own' | 'shared'): { readonly onread: OnRead
   const listeners: ((bytes: number) => void)[] = [];
   let socket: Socket;
   let take: Take | null = null;
+  let gather: ((bytes: number) => void) | null = null;
   return {
     onread: {
       buffer: () => memory.window(),
       callback: (bytes) => {
         for (const listener of listeners) listener(bytes);
+        gather?.(bytes);
         if (take !== null && socket.readableLength === 0) {
           const isFull = bytes === memory.window().length;
           lend(memory, bytes, take, socket);
@@ -42,6 +45,7 @@ export function readIntoLent(whose: 'own' | 'shared'): { readonly onread: OnRead
       const direct = (next: Take | null) => {
         if (whose === 'shared') sharing += Number(next !== null) - Number(take !== null);
         take = next;
+        gather = whose === 'own' && next !== null ? gatherReads(its) : null;
       };
       readers.set(its, { reader: { direct }, listeners });
     },

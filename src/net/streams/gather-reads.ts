@@ -1,0 +1,69 @@
+import type { Socket } from 'node:net';
+import { loadAddon } from '../../lib/addon.ts';
+import { systemClock, timerAfterIo, type Clock } from '../../lib/async/clock.ts';
+import { descriptorOf } from './send-past.ts';
+
+/**
+ * Lets the reads of a fast transfer gather: the socket is then readable only when ENOUGH has come (SO_RCVLOWAT of socket(7)), so that a
+ * read is a full one, and what it costs beside its bytes is paid half as often. Call the result with the bytes of each read; null where
+ * there is no addon. Only above a hundred megabytes a second, where ENOUGH takes a millisecond or two; where nothing comes any more, the
+ * last bytes wait for one or two periods, and the next ones not before much else has come.
+ */
+export function gatherReads(socket: Socket, clock: Clock = systemClock): ((bytes: number) => void) | null {
+  const { addon } = loadAddon();
+  if (addon === null) return null;
+  const wakeAt = (bytes: number) => {
+    // The descriptor of a socket that is destroyed may be another's by now.
+    const fd = descriptorOf(socket);
+    return fd !== null && !socket.destroyed && addon.wakeAt(fd, bytes);
+  };
+  let gathers = false;
+  let reads = 0;
+  let ignored = 0;
+  let since = 0;
+  let got = 0;
+  const watch = () => {
+    reads = 0;
+    timerAfterIo(clock, PERIOD_MS, look);
+  };
+  const look = () => {
+    if (reads > 0) {
+      watch();
+      return;
+    }
+    gathers = false;
+    ignored = AFTER_A_STOP;
+    wakeAt(1);
+  };
+  /** Whether these reads are of a transfer that is fast enough. */
+  const isFast = (bytes: number) => {
+    if (bytes < LARGE) return false;
+    if (ignored > 0) {
+      ignored -= bytes;
+      return false;
+    }
+    const now = clock.now();
+    if (now - since > FAST_MS) {
+      since = now;
+      got = 0;
+    }
+    got += bytes;
+    return got >= FAST_BYTES;
+  };
+  return (bytes) => {
+    reads += 1;
+    if (gathers || !isFast(bytes)) return;
+    got = 0;
+    gathers = wakeAt(ENOUGH);
+    if (gathers) watch();
+  };
+}
+
+/** As much as a read takes at most (LARGE of lent-memory.ts). */
+const ENOUGH = 256 * 1024;
+const PERIOD_MS = 2;
+const LARGE = 16 * 1024;
+const FAST_BYTES = 1024 * 1024;
+const FAST_MS = 8;
+/** A transfer that stops again and again, because its target is slow, say, is not to wait each time. */
+const AFTER_A_STOP = 16 * 1024 * 1024;
