@@ -1,9 +1,12 @@
 // Seals and opens packets with mutated bytes and positions, under AddressSanitizer and UndefinedBehaviorSanitizer: see native.mjs.
 // usage: packets ROUNDS [SEED]
 #include "../../packaging/native/packets.h"
+#include "../../packaging/native/send.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static uint64_t state;
 
@@ -133,6 +136,35 @@ static void open_noise(packets *opener) {
   free(memory);
 }
 
+// More pieces than go into one call, some of them empty or overlapping, to a socket that takes all, a part, or nothing.
+static void send_pieces(void) {
+  enum { MEMORY = 5000, PIECES = 80 };
+  int fds[2], small = 1;
+  must(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0, "there are sockets");
+  if (below(2)) setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+  if (below(8) == 0) shutdown(fds[1], SHUT_RD);
+  uint8_t *memory = malloc(MEMORY), *wanted = malloc(PIECES * MEMORY), *got = malloc(PIECES * MEMORY);
+  fill(memory, MEMORY);
+  send_piece pieces[PIECES];
+  size_t count = below(PIECES + 1), bytes = 0, seen = 0;
+  for (size_t i = 0; i < count; i++) {
+    uint32_t start = below(MEMORY + 1);
+    pieces[i] = (send_piece){start, below(8) == 0 ? 0 : below(MEMORY - start + 1)};
+    memcpy(wanted + bytes, memory + start, pieces[i].length);
+    bytes += pieces[i].length;
+  }
+  must(wake_at(fds[1], 1 + (int)below(1000)) && !wake_at(-1, 1), "a socket wakes later, nothing else does");
+  size_t sent = send_now(fds[0], memory, pieces, count);
+  must(sent <= bytes, "no more is sent than there is");
+  close(fds[0]);
+  for (ssize_t some; (some = read(fds[1], got + seen, PIECES * MEMORY - seen)) > 0;) seen += (size_t)some;
+  must(seen == sent && memcmp(got, wanted, sent) == 0, "what was sent is the first of it");
+  close(fds[1]);
+  free(memory);
+  free(wanted);
+  free(got);
+}
+
 int main(int argc, char **argv) {
   unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000;
   state = argc > 2 ? strtoull(argv[2], NULL, 10) : 88172645463325252u;
@@ -156,6 +188,7 @@ int main(int argc, char **argv) {
         free(sealed.memory);
       }
     }
+    if (round % 16 == 0) send_pieces();
     packets_free(sealer);
     packets_free(opener);
   }
