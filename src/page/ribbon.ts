@@ -1,5 +1,5 @@
 import { plural } from '../lib/text.ts';
-import { type Past, shareOf } from '../history/summary.ts';
+import { type Past, shareOf, type Span } from '../history/summary.ts';
 import type { Outage, OpenOutage } from '../history/outage.ts';
 import { element, setAttribute, setText, svg } from './dom.ts';
 import { formatDay, formatLength, formatShare, formatTime } from './format.ts';
@@ -25,11 +25,7 @@ export function daysRibbon(name: string): Ribbon {
     root,
     draw: (past, now) => {
       cells = past === null ? [] : cellsOfDays(past, DAYS, now);
-      const share = past === null ? null : shareOf(past, { from: now - DAYS * DAY_MS, to: now });
-      const all =
-        share === null || share.availability === null
-          ? 'not watched yet'
-          : `${formatShare(share.availability)} up, ${plural(share.outages, 'outage')}`;
+      const all = shareText(past, { from: now - DAYS * DAY_MS, to: now });
       setAttribute(picture, 'aria-label', `${name}, last ${DAYS} days: ${all}`);
       picture.replaceChildren(...Array.from({ length: DAYS }, (_, index) => bar(index, cells[index])).flat());
       show('90 days ago', all, 'today');
@@ -53,11 +49,7 @@ export function dayRibbon(name: string): Ribbon {
       end = now;
       const span = { from: now - DAY_MS, to: now };
       const parts = known === null ? { watched: [], down: [] } : partsOf(known, span);
-      const share = known === null ? null : shareOf(known, span);
-      const all =
-        share === null || share.availability === null
-          ? 'not watched yet'
-          : `${formatShare(share.availability)} up, ${plural(share.outages, 'outage')}`;
+      const all = shareText(known, span);
       setAttribute(picture, 'aria-label', `${name}, last 24 hours: ${all}`);
       const rect = (className: string, { from, to }: { from: number; to: number }, least: number) =>
         svg('rect', {
@@ -76,6 +68,12 @@ export function dayRibbon(name: string): Ribbon {
       show('24 hours ago', all, 'now');
     },
   };
+}
+
+/** Of a piece of time up to now. */
+function shareText(past: Past | null, span: Span): string {
+  const { availability, outages } = past === null ? { availability: null, outages: 0 } : shareOf(past, span);
+  return availability === null ? 'not watched yet' : `${formatShare(availability)} up, ${plural(outages, 'outage')}`;
 }
 
 const MINUTES = 1440;
