@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { shellQuote } from '../../lib/shell-quote.ts';
 import { errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
+import { revertedText } from '../steps/apply-changes.ts';
 import { type LoadDeps, loadService } from './load.ts';
 import { loadScript, runAtEnd } from './rescue.ts';
 import type { LaunchdService } from './service.ts';
@@ -86,10 +87,7 @@ async function stopAndKeep(
     const failed = await revert(jobs, successor, deps);
     // What is not reverted now, it tries again.
     if (failed.length === 0) rescue.stop();
-    const state =
-      failed.length > 0
-        ? `not all changes could be reverted: ${failed.join('; ')}`
-        : 'all changes were reverted, and what kept the tunnels before runs again';
+    const state = revertedText(failed, ', and what kept the tunnels before runs again');
     throw new UserError(`${errorText(error)}\n${state}`, undefined, { cause: error });
   }
 }

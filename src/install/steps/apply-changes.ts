@@ -106,14 +106,27 @@ export async function applyChanges(
     try {
       done.push(await applyChange(change, run));
     } catch (error) {
-      const left = await undo();
-      const state =
-        left.length === 0 ? 'all changes were reverted' : `not all changes could be reverted: ${left.join('; ')}`;
-      throw new UserError(`${errorText(error)}\n${state}`, error instanceof UserError ? error.exit : EXIT.failed);
+      throw revertedError(error, await undo());
     }
     onDone(change);
   }
   return undo;
+}
+
+/** Why it was reverted, and whether it was; `failed` are the failures of that, and what runs again is the end of a sentence. */
+export function revertedError(
+  error: unknown,
+  failed: readonly string[],
+  runsAgain = '',
+  log: readonly string[] = [],
+): UserError {
+  const exit = error instanceof UserError ? error.exit : EXIT.failed;
+  return new UserError([errorText(error), ...log, revertedText(failed, runsAgain)].join('\n'), exit);
+}
+
+export function revertedText(failed: readonly string[], runsAgain: string): string {
+  if (failed.length > 0) return `not all changes could be reverted: ${failed.join('; ')}`;
+  return `all changes were reverted${runsAgain}`;
 }
 
 /** Resolves with a function that reverts the change. */

@@ -1,6 +1,6 @@
 import { EXIT } from '../../lib/exit-code.ts';
 import { errorText } from '../../lib/text.ts';
-import { applyChanges, type Change, type Undo } from '../steps/apply-changes.ts';
+import { applyChanges, type Change, revertedText, type Undo } from '../steps/apply-changes.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { recentLog, type Manager, UNIT, unitState, type UnitState } from './manager.ts';
 import { mustRun } from '../steps/run-program.ts';
@@ -25,12 +25,7 @@ export async function bringUp(
     const log = await recentLog(manager);
     const { exitStatus } = await unitState(manager);
     const left = await rollBack(undo, before, manager);
-    const state =
-      left.length > 0
-        ? `not all changes could be reverted: ${left.join('; ')}`
-        : before.active === 'active'
-          ? 'all changes were reverted, and the previous service runs again'
-          : 'all changes were reverted';
+    const state = revertedText(left, before.active === 'active' ? ', and the previous service runs again' : '');
     throw new UserError(
       [errorText(error), ...log, state].join('\n'),
       exitStatus === EXIT.config ? EXIT.config : EXIT.failed,

@@ -1,11 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeDirectory } from '../../lib/files/make-directory.ts';
-import { EXIT } from '../../lib/exit-code.ts';
-import { errorText } from '../../lib/text.ts';
-import { applyChanges, type Change } from '../steps/apply-changes.ts';
+import { applyChanges, type Change, revertedError } from '../steps/apply-changes.ts';
 import { putFile } from '../steps/files.ts';
-import { UserError } from '../../lib/user-error.ts';
 import { recentLog, type Manager, UNIT, type UnitState } from '../systemd/manager.ts';
 import { mustRun } from '../steps/run-program.ts';
 
@@ -97,14 +94,9 @@ export async function takeOver(
       ...(await rollBack(before, manager, isStopped ? old.restore : ':')),
       ...(await undo()),
     ];
-    const state =
-      failed.length > 0
-        ? `not all changes could be reverted: ${failed.join('; ')}`
-        : `all changes were reverted${old !== NONE ? ', and what kept the tunnels before runs again' : wasUp(before) ? ', and the old unit runs again' : ''}`;
-    throw new UserError(
-      [errorText(error), ...log, state].join('\n'),
-      error instanceof UserError ? error.exit : EXIT.failed,
-    );
+    const oldUnit = wasUp(before) ? ', and the old unit runs again' : '';
+    const runsAgain = old === NONE ? oldUnit : ', and what kept the tunnels before runs again';
+    throw revertedError(error, failed, runsAgain, log);
   }
 }
 

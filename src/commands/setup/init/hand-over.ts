@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { defaultControlSocket } from '../../../config/input/paths.ts';
 import { createCandidate, removeCandidate } from '../../../config/candidate.ts';
-import { applyChanges, type Change } from '../../../install/steps/apply-changes.ts';
+import { applyChanges, type Change, revertedError } from '../../../install/steps/apply-changes.ts';
 import { putFile } from '../../../install/steps/files.ts';
 import type { Plan } from '../../../install/plan-system.ts';
 import { UNIT } from '../../../install/systemd/manager.ts';
@@ -15,7 +15,6 @@ import type { FromPlan } from '../../../install/keepers/plan-from.ts';
 import { systemClock } from '../../../lib/async/clock.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { errorText } from '../../../lib/text.ts';
-import { UserError } from '../../../lib/user-error.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import { confirm } from '../../daemon/confirm.ts';
 import { tryToHandOverKeys } from '../../daemon/reload.ts';
@@ -168,11 +167,7 @@ async function inRunningService(
       if (code !== 0) failed.push(stderr.trim());
     }
     await rm(PENDING, { force: true });
-    const state =
-      failed.length > 0
-        ? `not all changes could be reverted: ${failed.join('; ')}`
-        : 'all changes were reverted, and what kept the tunnels before runs on';
-    throw new UserError(`${errorText(error)}\n${state}`, error instanceof UserError ? error.exit : EXIT.failed);
+    throw revertedError(error, failed, ', and what kept the tunnels before runs on');
   }
 }
 
