@@ -5,8 +5,7 @@ import { systemEnvironment } from '../../../config/input/environment.ts';
 import { parseConfig } from '../../../config/parse.ts';
 import { changing } from '../../../config/change-lock.ts';
 import { loadConfig } from '../../../config/load.ts';
-import { hostQuery, knownKeyTypes } from '../../../connection/known-hosts/check.ts';
-import { loadKnownHosts } from '../../../connection/known-hosts/file.ts';
+import { hostQuery } from '../../../connection/known-hosts/check.ts';
 import { DaemonNotRunningError } from '../../../control/client.ts';
 import { systemClock } from '../../../lib/async/clock.ts';
 import { NEVER } from '../../../lib/async/never.ts';
@@ -22,9 +21,8 @@ import type { TunnelSpec } from '../../../model/spec.ts';
 import { dial } from '../../../net/dial.ts';
 import { addToConfig, newConfig, type NewTunnel } from '../../../setup/new-config.ts';
 import { checkKey, makeKey } from '../../../setup/new-key.ts';
-import { marksOf, SPARE_FILE } from '../../../server-rules/server-setup.ts';
-import { isPinned, pinSpare } from '../../../setup/spare-host-key.ts';
-import { readLoginKeys } from '../../../setup/login-keys.ts';
+import { SPARE_FILE } from '../../../server-rules/server-setup.ts';
+import { pinSpare } from '../../../setup/spare-host-key.ts';
 import { scanHostCertificate, scanHostKeys } from '../../../setup/scan-host-keys.ts';
 import { doctor, statusOf } from '../../checks/doctor.ts';
 import { findConfig } from '../../find/config-file.ts';
@@ -40,22 +38,16 @@ import { initDocument, Outcome } from './outcome.ts';
 import { useOfKey } from './key.ts';
 import { readSettings, type Settings } from './set.ts';
 import { finish } from './finish.ts';
-import { agreeOn, isSetUp, openOwner, type Owner } from '../owner.ts';
+import { agreeOn, openOwner } from '../owner.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
-import {
-  isSystems,
-  ownKey,
-  type Comparison,
-  compareWithFile,
-  tunnelsOf,
-  type Wanted,
-  type WantedOptions,
-  wantedTunnel,
-} from './wanted.ts';
+import { type Comparison, compareWithFile, tunnelsOf } from './compare.ts';
+import { isSystems, ownKey, type Wanted, type WantedOptions, wantedTunnel } from './wanted.ts';
 import { schemaUrl } from './schema-url.ts';
 import { serverSetupText } from '../server-setup.ts';
 import { handOut } from '../write-script.ts';
 import { isServerOf, knownIn, trustOther } from '../owner-of.ts';
+import { dryRun } from './dry-run.ts';
+import { marksIn, type Task } from './task.ts';
 
 export interface InitOptions extends WantedOptions {
   readonly hostKeyFingerprint: string | null;
@@ -203,69 +195,6 @@ async function askForJump(
   );
 }
 
-/** What one run of init is about. */
-interface Task {
-  readonly file: string;
-  readonly configFlag: string;
-  readonly asked: NewTunnel;
-  readonly keyFrom: string | null;
-  readonly isKeyGiven: boolean;
-  readonly settings: Settings;
-  readonly jump: boolean;
-  readonly spare: boolean;
-  readonly questions: Questions;
-  readonly outcome: Outcome;
-}
-
-/** Says what would change; only looks, at the server too where its key is known. */
-async function dryRun(task: Task, compared: Comparison, knownHosts: string, admin: TunnelSpec | null): Promise<number> {
-  const { file, asked, keyFrom, outcome } = task;
-  const would = (text: string) => outcome.changes.push(text);
-  if (compared.existing === null && !(await checkKey(asked.identityFile)))
-    would(keyFrom === null ? `make the key ${asked.identityFile}` : `copy the key ${keyFrom} to ${asked.identityFile}`);
-  const isKnown = await knowsHost(asked, knownHosts);
-  if (!isKnown) would(`add the host key of ${asked.host} to ${knownHosts}, once it is compared`);
-  if (compared.existing === null) would(`add the tunnel ${asked.name} to ${file}`);
-  if (compared.edited !== null) would(`change the tunnel ${asked.name} in ${file}`);
-  if (admin !== null) for (const text of await wouldSetUp(task, compared, knownHosts, admin, isKnown)) would(text);
-  for (const text of outcome.changes) process.stdout.write(`would ${text}\n`);
-  return outcome.changes.length > 0 ? EXIT.wouldChange : EXIT.ok;
-}
-
-async function wouldSetUp(
-  { asked, spare, questions }: Task,
-  { existing, fresh }: Comparison,
-  knownHosts: string,
-  admin: TunnelSpec,
-  isKnown: boolean,
-): Promise<readonly string[]> {
-  if (!isKnown || !isServerOf(asked, admin)) {
-    const pins = spare ? [`make a spare host key of ${asked.host} known in ${knownHosts}, where it is not`] : [];
-    return [`set the user ${asked.user} up on ${asked.host}, which was not looked at`, ...pins];
-  }
-  const owner = await openOwner(knownIn(admin, [knownHosts]), asked.user, questions);
-  await owner.close();
-  const marks = await marksIn({ existing, fresh });
-  const user = isSetUp(owner.look, asked, marks) ? [] : [`set the user ${asked.user} up on ${owner.login}`];
-  return [...user, ...(spare ? await wouldPin(existing ?? fresh, owner) : [])];
-}
-
-/** What is missing of the spare host key, there and here. Without a login there, it is a person who makes it known. */
-async function wouldPin(
-  { host, port, hostKeyAlias, userKnownHostsFiles: [file] }: TunnelSpec,
-  { look, login }: Owner,
-): Promise<readonly string[]> {
-  const missing = look.spare === null ? [`make a spare host key on ${login}`] : [];
-  if (file === undefined) return missing;
-  const isKnown = look.spare !== null && (await isPinned(file, hostQuery(host, port, hostKeyAlias), look.spare));
-  return isKnown ? missing : [...missing, `make the spare host key of ${host} known in ${file}`];
-}
-
-async function knowsHost({ host, port }: NewTunnel, knownHosts: string): Promise<boolean> {
-  const { entries } = await loadKnownHosts([knownHosts]);
-  return knownKeyTypes(entries, hostQuery(host, port, null)).length > 0;
-}
-
 /** A tunnel that a person wrote has a key of its own. */
 function usesNewKey({ identityFile }: NewTunnel, { existing }: Comparison): boolean {
   return existing === null || existing.identityFiles.includes(identityFile);
@@ -357,20 +286,6 @@ async function pin(
   if (file === undefined) return report('userKnownHostsFile names no file: the spare host key is not kept');
   if (await pinSpare(file, hostQuery(host, port, hostKeyAlias), key))
     outcome.changed(`the spare host key of ${host} is known in ${file}`);
-}
-
-/**
- * What a line of this device on the server holds; none where there is no key yet. Of a new tunnel that is its key alone: other devices
- * may have certificates of the same authority for the same name.
- */
-async function marksIn({ existing, fresh }: Pick<Comparison, 'existing' | 'fresh'>): Promise<readonly string[]> {
-  try {
-    const { keys } = await readLoginKeys(existing ?? fresh, systemClock);
-    return marksOf(existing === null ? keys.map((key) => ({ ...key, certificates: [] })) : keys);
-  } catch (error) {
-    if (error instanceof UserError) return [];
-    throw error;
-  }
 }
 
 function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): HostToTrust {

@@ -9,7 +9,7 @@ import type { Keeper } from '../../../install/keepers/keeper.ts';
 import { thisMachine } from '../../../install/keepers/machine.ts';
 import { sameAs } from '../../../install/keepers/plan-from.ts';
 import { systemLaunchctl } from '../../../install/launchd/launchctl.ts';
-import { type LaunchdJob } from '../../../install/launchd/replace-jobs.ts';
+import type { LaunchdJob } from '../../../install/launchd/replace-jobs.ts';
 import type { LaunchdService } from '../../../install/launchd/service.ts';
 import { isLoaded } from '../../../install/launchd/unload.ts';
 import { runProgram } from '../../../install/steps/run-program.ts';

@@ -5,7 +5,7 @@ import type { ConfigEnvironment } from '../../../config/input/environment.ts';
 import { renderJob } from '../../../install/launchd/job.ts';
 import { systemLaunchctl } from '../../../install/launchd/launchctl.ts';
 import { launchdPlan } from '../../../install/launchd/plan.ts';
-import { type Successor } from '../../../install/launchd/replace-jobs.ts';
+import type { Successor } from '../../../install/launchd/replace-jobs.ts';
 import type { LaunchdService } from '../../../install/launchd/service.ts';
 import { isLoaded, unloadService } from '../../../install/launchd/unload.ts';
 import type { Step } from '../../../install/steps/step.ts';

@@ -1,0 +1,37 @@
+import { systemClock } from '../../../lib/async/clock.ts';
+import { UserError } from '../../../lib/user-error.ts';
+import type { NewTunnel } from '../../../setup/new-config.ts';
+import { marksOf } from '../../../server-rules/server-setup.ts';
+import { readLoginKeys } from '../../../setup/login-keys.ts';
+import type { Questions } from '../../text/prompt.ts';
+import type { Outcome } from './outcome.ts';
+import type { Settings } from './set.ts';
+import type { Comparison } from './compare.ts';
+
+/** What one run of init is about. */
+export interface Task {
+  readonly file: string;
+  readonly configFlag: string;
+  readonly asked: NewTunnel;
+  readonly keyFrom: string | null;
+  readonly isKeyGiven: boolean;
+  readonly settings: Settings;
+  readonly jump: boolean;
+  readonly spare: boolean;
+  readonly questions: Questions;
+  readonly outcome: Outcome;
+}
+
+/**
+ * What a line of this device on the server holds; none where there is no key yet. Of a new tunnel that is its key alone: other devices
+ * may have certificates of the same authority for the same name.
+ */
+export async function marksIn({ existing, fresh }: Pick<Comparison, 'existing' | 'fresh'>): Promise<readonly string[]> {
+  try {
+    const { keys } = await readLoginKeys(existing ?? fresh, systemClock);
+    return marksOf(existing === null ? keys.map((key) => ({ ...key, certificates: [] })) : keys);
+  } catch (error) {
+    if (error instanceof UserError) return [];
+    throw error;
+  }
+}
