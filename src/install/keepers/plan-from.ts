@@ -59,7 +59,7 @@ export async function planFrom(
   const printed = printConfig({ ...config, tunnels: missing, log: { level: 'info', file: null } }, service);
   const yaml = existing === null ? HEAD + printed : missing.length === 0 ? existing : addPrinted(existing, printed);
   const all = (await parseConfig(yaml, CONFIG, service)).tunnels;
-  refuseOther(missing, all, (tunnels) => printConfig({ ...config, tunnels }, service));
+  refuseOther(missing, all, CONFIG, (tunnels) => printConfig({ ...config, tunnels }, service));
   const tunnels = [...there.map((tunnel) => sameAs(tunnel, before)!.name), ...missing.map(({ name }) => name)];
   return {
     yaml,
@@ -104,17 +104,18 @@ function partition<T>(all: readonly T[], test: (one: T) => unknown): readonly [r
   return [all.filter((one) => test(one)), all.filter((one) => !test(one))];
 }
 
-/** `defaults` of the file hold for what is added, too: a tunnel that would be another one is not added. */
-function refuseOther(
+/** Throws where the `defaults` of the file, which hold for what is added, too, would make another tunnel of one. */
+export function refuseOther(
   wanted: readonly TunnelSpec[],
   all: readonly TunnelSpec[],
+  file: string,
   print: (tunnels: readonly TunnelSpec[]) => string,
 ): void {
   for (const tunnel of wanted) {
     const added = all.find(({ name }) => name === tunnel.name);
     if (added === undefined || print([added]) !== print([tunnel]))
       throw new UserError(
-        `the defaults of ${CONFIG} would change the tunnel to ${formatServer(tunnel)}: write it into the file yourself, or take the defaults out`,
+        `the defaults of ${file} would change the tunnel to ${formatServer(tunnel)}: write it into the file yourself, or take the defaults out`,
         EXIT.config,
       );
   }

@@ -37,15 +37,12 @@ function keeperOf(
   const user = account?.name ?? textOf(job['UserName']) ?? 'root';
   try {
     const commands = commandsOf(job, user, machine).filter(isTunnel);
-    return commands.length === 0
-      ? null
-      : keeper(
-          file,
-          label,
-          account,
-          commands.map((one) => ({ ...one, user: one.user ?? user, droppedSettings: [] })),
-          null,
-        );
+    if (commands.length === 0) return null;
+    // The domain alone would be named then, and launchctl would unload all that is in it.
+    if (!/^[^/\s]+$/.test(label))
+      return keeper(file, label, account, [], 'it has no Label by which launchd would know it');
+    const owned = commands.map((one) => ({ ...one, user: one.user ?? user, droppedSettings: [] }));
+    return keeper(file, label, account, owned, null);
   } catch (error) {
     if (!(error instanceof NotUnderstood)) throw error;
     return keeper(file, label, account, [], error.message);

@@ -243,6 +243,11 @@ test('finds the jobs of launchd, with comments, shells and users', () => {
     ),
     '/home/pi/Library/LaunchAgents/c.plist': 'bplist00 /usr/bin/ssh',
     '/home/pi/Library/LaunchAgents/d.plist': plist(array('/usr/bin/true')),
+    // launchctl would take the domain alone for all that is in it.
+    '/home/pi/Library/LaunchAgents/g.plist': plist(array('/usr/bin/ssh', '-N', '-R', '3:a:1', 'relay')).replace(
+      'a.b',
+      '',
+    ),
   };
   // A binary one cannot be read as text.
   const binary = '/home/pi/Library/LaunchAgents/e.plist';
@@ -260,6 +265,7 @@ test('finds the jobs of launchd, with comments, shells and users', () => {
       '/home/pi/Library/LaunchAgents/c.plist',
       'not understood: it is not XML: plutil -convert xml1 /home/pi/Library/LaunchAgents/c.plist',
     ],
+    ['/home/pi/Library/LaunchAgents/g.plist', 'not understood: it has no Label by which launchd would know it'],
     [closed, `not understood: it cannot be read: EACCES: permission denied, open '${closed}'`],
   ]);
 });

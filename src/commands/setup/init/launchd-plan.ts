@@ -7,11 +7,12 @@ import { printConfig } from '../../../config/print.ts';
 import { findKeepers } from '../../../install/keepers/find.ts';
 import type { Keeper } from '../../../install/keepers/keeper.ts';
 import { thisMachine } from '../../../install/keepers/machine.ts';
-import { sameAs } from '../../../install/keepers/plan-from.ts';
+import { refuseOther, sameAs } from '../../../install/keepers/plan-from.ts';
 import { systemLaunchctl } from '../../../install/launchd/launchctl.ts';
 import type { LaunchdJob } from '../../../install/launchd/replace-jobs.ts';
 import type { LaunchdService } from '../../../install/launchd/service.ts';
 import { isLoaded } from '../../../install/launchd/unload.ts';
+import { refuseStandby } from '../../../install/system-config.ts';
 import { runProgram } from '../../../install/steps/run-program.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { readText } from '../../../lib/files/read-file.ts';
@@ -52,7 +53,9 @@ export async function planJobs(what: string, service: LaunchdService, env: Confi
     }
     try {
       const used = [...there, ...made.map(({ spec }) => spec)].map(({ name }) => name);
-      made.push(...(await tunnelsOf(keeper, used, service, env)));
+      const own = await tunnelsOf(keeper, used, service, env);
+      for (const same of own.flatMap(({ spec }) => sameAs(spec, there) ?? [])) refuseStandby(same);
+      made.push(...own);
       taken.push({ keeper, job });
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
@@ -60,12 +63,18 @@ export async function planJobs(what: string, service: LaunchdService, env: Confi
     }
   }
   const missing = made.filter(({ spec }) => sameAs(spec, there) === undefined);
-  const printed = printConfig(
-    { tunnels: missing.map(({ spec }) => spec), log: { level: 'info', file: null } } as never,
-    env,
-  );
+  const print = (tunnels: readonly TunnelSpec[]) =>
+    printConfig({ tunnels, log: { level: 'info', file: null } } as never, env);
+  const printed = print(missing.map(({ spec }) => spec));
   const yaml = before === null ? printed : missing.length === 0 ? before : addPrinted(before, printed);
   const all = taken.length === 0 ? [] : (await parseConfig(yaml, service.config, env)).tunnels;
+  if (taken.length > 0)
+    refuseOther(
+      missing.map(({ spec }) => spec),
+      all,
+      service.config,
+      print,
+    );
   const names = made.map(({ spec }) => (sameAs(spec, there) ?? spec).name);
   return {
     taken,

@@ -33,6 +33,13 @@ test('takes over a job of launchd, and has launchd run it again where the new tu
   assert.match(dry.stdout, /^would stop and disable \S+relay\.plist\nwould write \S+config\.yaml:\n/m);
   assert.deepEqual([readFileSync(config, 'utf8'), mac.get('service')], [before, null]);
 
+  // What is added would be another tunnel there.
+  writeFileSync(config, `defaults: { connectTimeout: 33 }\n${before}`);
+  const changed = await run('--dry-run');
+  assert.equal(changed.code, 78, changed.stderr);
+  assert.match(changed.stderr, /the defaults of \S+config\.yaml would change the tunnel to /);
+  writeFileSync(config, before);
+
   // What another command is changing is not read before.
   const second = await changing(config, () => run());
   assert.equal(second.code, 1, second.stderr);
