@@ -23,7 +23,7 @@ export interface OldKeepers {
   stop(): Promise<void>;
   /** A script for sh that starts again what was stopped. */
   readonly restore: string;
-  /** Keeps them from starting again, once they are replaced for good. */
+  /** Keeps them from starting again, once they are replaced for good. Never rejects: there is no way back any more. */
   disable(): Promise<void>;
 }
 
@@ -85,8 +85,9 @@ export async function takeOver(
       await call('enable', UNIT);
       report('start it at boot', 'enable', UNIT);
     }
-    await old.disable();
+    // Decided: from here on nothing starts the old ones again beside the new one.
     await rm(PENDING);
+    await old.disable();
   } catch (error) {
     const log = await recentLog(manager);
     const failed = [

@@ -153,8 +153,9 @@ async function inRunningService(
     await request(CONFIG, { command: 'apply', candidate, withinMs: TRIAL_MS }, null);
     await prove();
     await confirm(CONFIG);
-    await old.disable();
+    // Decided: from here on nothing starts the old ones again beside the new ones.
     await rm(PENDING);
+    await old.disable();
   } catch (error) {
     const failed: string[] = [];
     if (candidate !== null) {
