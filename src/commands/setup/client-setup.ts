@@ -96,7 +96,10 @@ function aliasOf({ name }: TunnelSpec): string {
   return name.replaceAll(/[@:]/g, '-');
 }
 
-/** What this device knows the server by, where the laptop reaches it at the same address. */
+/**
+ * What this device knows the server by, where the laptop reaches it at the same address. For ssh a spare host key is one like any other: it
+ * would ask for a key of that type, and refuse the one that the server shows, where no line has that.
+ */
 async function serverKeys(
   { userKnownHostsFiles, globalKnownHostsFiles, host, port, hostKeyAlias }: TunnelSpec,
   reached: Pick<TunnelSpec, 'host' | 'port'>,
@@ -104,7 +107,9 @@ async function serverKeys(
   if (reached.host !== host || reached.port !== port) return [];
   const { name } = hostQuery(host, port, hostKeyAlias);
   const { entries } = await loadKnownHosts([...userKnownHostsFiles, ...globalKnownHostsFiles]);
-  return entries
-    .filter(({ marker, hosts }) => marker === 'none' && matchesHost(hosts, name))
+  const known = entries.filter(({ marker, hosts }) => marker === 'none' && matchesHost(hosts, name));
+  const shown = known.filter(({ spare }) => spare !== true).map(({ keyType }) => keyType);
+  return known
+    .filter(({ spare, keyType }) => spare !== true || shown.includes(keyType))
     .map(({ key }) => knownHostsLine(hostQuery(host, port, null), key).trimEnd());
 }
