@@ -1,8 +1,9 @@
-import { type FileHandle, readFile, realpath, rmdir, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, realpath, rmdir, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { openLocked } from '../lib/files/flock.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { inDirectory } from '../lib/files/open-directory.ts';
+import { readText } from '../lib/files/read-file.ts';
 import { succeeds } from '../lib/async/succeeds.ts';
 import { printable } from '../lib/text.ts';
 import { UserError } from '../lib/user-error.ts';
@@ -79,7 +80,7 @@ export function commandOf(argv: readonly string[]): string {
 const MAX_COMMAND = 100;
 
 async function isHeld(file: string, path: string): Promise<UserError> {
-  const [, pid, command = ''] = /^(\d+) (.*)\n$/.exec(await readFile(path, 'utf8').catch(() => '')) ?? [];
+  const [, pid, command = ''] = /^(\d+) (.*)\n$/.exec(await readText(path).catch(() => '')) ?? [];
   const who = pid === undefined ? '' : ` (tunneld ${printable(command, MAX_COMMAND)}, process ${pid})`;
   return new UserError(
     `another command${who} is changing ${file}, and nothing was done: wait until that ends, and run this again`,
