@@ -4,7 +4,7 @@ import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { before, test, type TestContext } from 'node:test';
+import { before, describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { changing } from '../../../../src/config/change-lock.ts';
 import { renderPlist } from '../../../../src/install/launchd/plist.ts';
@@ -24,128 +24,134 @@ before(() => {
   execFileSync(process.execPath, [build, '--entry', entry, '--outdir', join(folder, 'dist')]);
 });
 
-test('takes over a job of launchd, and has launchd run it again where the new tunnel does not come up', async (t) => {
-  const { mac, run, verbs, port, job, config, before, service, sshd } = await start(t);
-  const password = join(dirname(config), '127-0-0-1.password');
-  await until(() => answers(port), { what: 'the tunnel of the job' });
-  const dry = await run('--dry-run');
-  assert.equal(dry.code, 10, dry.stderr);
-  assert.match(dry.stdout, /^would stop and disable \S+relay\.plist\nwould write \S+config\.yaml:\n/m);
-  assert.deepEqual([readFileSync(config, 'utf8'), mac.get('service')], [before, null]);
-
-  // What is added would be another tunnel there.
-  writeFileSync(config, `defaults: { connectTimeout: 33 }\n${before}`);
-  const changed = await run('--dry-run');
-  assert.equal(changed.code, 78, changed.stderr);
-  assert.match(changed.stderr, /the defaults of \S+config\.yaml would change the tunnel to /);
-  writeFileSync(config, before);
-
-  // What another command is changing is not read before.
-  const second = await changing(config, () => run());
-  assert.equal(second.code, 1, second.stderr);
-  assert.match(second.stderr, /^tunneld: another command .* is changing [^\n]*config\.yaml[^\n]*\n$/);
-
-  // Its key does not let it in: nothing is touched.
-  const keys = readFileSync(sshd.authorizedKeysFile);
-  writeFileSync(sshd.authorizedKeysFile, '');
-  mac.set('calls', '');
-  const refused = await run();
-  assert.equal(refused.code, 1, refused.stderr);
-  assert.match(refused.stderr, /127-0-0-1: auth-rejected: /);
-  assert.deepEqual([verbs(), readFileSync(config, 'utf8'), existsSync(password)], [[], before, false]);
-  writeFileSync(sshd.authorizedKeysFile, keys);
-
-  // The service does not start; its file of before stays.
-  mac.set('fail-bootstrap', '1');
-  writeFileSync(service, 'the one of before');
-  const failed = await run();
-  assert.equal(failed.code, 1, failed.stderr);
-  assert.match(failed.stderr, /launchctl bootstrap failed with 1: .*\n.*what kept the tunnels before runs again/s);
-  assert.deepEqual([readFileSync(config, 'utf8'), mac.get('service')], [before, null]);
-  assert.equal(readFileSync(service, 'utf8'), 'the one of before');
-  assert.equal(existsSync(password), false);
-  await until(() => answers(port), { what: 'the tunnel of the job again' });
-
-  mac.set('calls', '');
-  const taken = await run();
-  assert.equal(taken.code, 0, taken.stderr);
-  assert.match(taken.stderr, /127-0-0-1 is up, and verified.*relay\.plist is stopped and disabled; the file is kept/s);
-  assert.ok(mac.calls().includes(`bootout ${job}`) && mac.calls().at(-1) === `disable ${job}`, mac.calls().join());
-  assert.equal(mac.get('service-org.example.relay'), null);
-  assert.match(readFileSync(config, 'utf8'), /^ {2}a: .*\n {2}127-0-0-1:\n/m);
-  assert.equal(readFileSync(password, 'utf8'), 'secret\n');
-  assert.ok(await answers(port));
-
-  const again = await run();
-  assert.equal(again.code, 1, again.stderr);
-  assert.match(again.stderr, /relay\.plist is left as it is: launchd does not run it/);
-});
-
-for (const [at, has] of [
-  ['after bootout org.example.relay', 'old'],
-  ['before bootstrap dev.tunneld.tunneld', 'old'],
-  ['after bootstrap dev.tunneld.tunneld', 'old'],
-  ['before disable org.example.relay', 'new'],
-  ['after disable org.example.relay', 'new'],
-] as const)
-  test(`has the ${has} tunnel when it is killed ${at}, after a restart too, and goes on when it is run again`, async (t) => {
-    const { mac, run, port, plist, service, job, isLoaded, workFolders } = await start(t);
+// They wait more than they work.
+describe('init --from on a Mac', { concurrency: 4 }, () => {
+  test('takes over a job of launchd, and has launchd run it again where the new tunnel does not come up', async (t) => {
+    const { mac, run, verbs, port, job, config, before, service, sshd } = await start(t);
+    const password = join(dirname(config), '127-0-0-1.password');
     await until(() => answers(port), { what: 'the tunnel of the job' });
-    mac.set('dies', at);
-    assert.equal((await run()).code, null);
-    // What a start of the machine would find, had the power been lost then. Between two files there may be both, which are both proven.
-    const [oldStarts, newStarts] = [
-      existsSync(plist) && mac.get('disabled-org.example.relay') === null,
-      existsSync(service) && mac.get('disabled-dev.tunneld.tunneld') === null,
-    ];
-    assert.deepEqual([oldStarts, newStarts], [at !== 'after disable org.example.relay', has === 'new']);
+    const dry = await run('--dry-run');
+    assert.equal(dry.code, 10, dry.stderr);
+    assert.match(dry.stdout, /^would stop and disable \S+relay\.plist\nwould write \S+config\.yaml:\n/m);
+    assert.deepEqual([readFileSync(config, 'utf8'), mac.get('service')], [before, null]);
 
-    const isDisabled = () => mac.get('disabled-org.example.relay') !== null;
-    const isOver = () =>
-      isLoaded('org.example.relay') === (has === 'old') &&
-      isLoaded('dev.tunneld.tunneld') === (has === 'new') &&
-      isDisabled() === (has === 'new') &&
-      workFolders().length === 0;
-    await until(isOver, { what: () => `one of the two; ${mac.calls().join()}` });
-    await until(() => answers(port), { what: 'the tunnel' });
+    // What is added would be another tunnel there.
+    writeFileSync(config, `defaults: { connectTimeout: 33 }\n${before}`);
+    const changed = await run('--dry-run');
+    assert.equal(changed.code, 78, changed.stderr);
+    assert.match(changed.stderr, /the defaults of \S+config\.yaml would change the tunnel to /);
+    writeFileSync(config, before);
+
+    // What another command is changing is not read before.
+    const second = await changing(config, () => run());
+    assert.equal(second.code, 1, second.stderr);
+    assert.match(second.stderr, /^tunneld: another command .* is changing [^\n]*config\.yaml[^\n]*\n$/);
+
+    // Its key does not let it in: nothing is touched.
+    const keys = readFileSync(sshd.authorizedKeysFile);
+    writeFileSync(sshd.authorizedKeysFile, '');
+    mac.set('calls', '');
+    const refused = await run();
+    assert.equal(refused.code, 1, refused.stderr);
+    assert.match(refused.stderr, /127-0-0-1: auth-rejected: /);
+    assert.deepEqual([verbs(), readFileSync(config, 'utf8'), existsSync(password)], [[], before, false]);
+    writeFileSync(sshd.authorizedKeysFile, keys);
+
+    // The service does not start; its file of before stays.
+    mac.set('fail-bootstrap', '1');
+    writeFileSync(service, 'the one of before');
+    const failed = await run();
+    assert.equal(failed.code, 1, failed.stderr);
+    assert.match(failed.stderr, /launchctl bootstrap failed with 1: .*\n.*what kept the tunnels before runs again/s);
+    assert.deepEqual([readFileSync(config, 'utf8'), mac.get('service')], [before, null]);
+    assert.equal(readFileSync(service, 'utf8'), 'the one of before');
+    assert.equal(existsSync(password), false);
+    await until(() => answers(port), { what: 'the tunnel of the job again' });
+
+    mac.set('calls', '');
+    const taken = await run();
+    assert.equal(taken.code, 0, taken.stderr);
+    assert.match(
+      taken.stderr,
+      /127-0-0-1 is up, and verified.*relay\.plist is stopped and disabled; the file is kept/s,
+    );
+    assert.ok(mac.calls().includes(`bootout ${job}`) && mac.calls().at(-1) === `disable ${job}`, mac.calls().join());
+    assert.equal(mac.get('service-org.example.relay'), null);
+    assert.match(readFileSync(config, 'utf8'), /^ {2}a: .*\n {2}127-0-0-1:\n/m);
+    assert.equal(readFileSync(password, 'utf8'), 'secret\n');
+    assert.ok(await answers(port));
 
     const again = await run();
-    assert.equal(again.code, has === 'old' ? 0 : 1, again.stderr);
-    assert.deepEqual([mac.get('service-org.example.relay'), isDisabled(), existsSync(service)], [null, true, true]);
-    assert.ok((await answers(port)) && mac.calls().includes(`disable ${job}`));
+    assert.equal(again.code, 1, again.stderr);
+    assert.match(again.stderr, /relay\.plist is left as it is: launchd does not run it/);
   });
 
-test('takes over a job beside the tunnels of a running service, by a trial of its configuration, wherever it is killed', async (t) => {
-  const { mac, run, command, port, config, before, isLoaded, workFolders } = await start(t);
-  const installed = await command('install');
-  assert.equal(installed.code, 0, installed.stderr);
-  const daemon = mac.get('pid');
-  const settles = (has: 'old' | 'new') =>
-    until(() => isLoaded('org.example.relay') === (has === 'old') && workFolders().length === 0, {
-      what: () => `one of the two; ${mac.calls().join()}`,
+  for (const [at, has] of [
+    ['after bootout org.example.relay', 'old'],
+    ['before bootstrap dev.tunneld.tunneld', 'old'],
+    ['after bootstrap dev.tunneld.tunneld', 'old'],
+    ['before disable org.example.relay', 'new'],
+    ['after disable org.example.relay', 'new'],
+  ] as const)
+    test(`has the ${has} tunnel when it is killed ${at}, after a restart too, and goes on when it is run again`, async (t) => {
+      const { mac, run, port, plist, service, job, isLoaded, workFolders } = await start(t);
+      await until(() => answers(port), { what: 'the tunnel of the job' });
+      mac.set('dies', at);
+      assert.equal((await run()).code, null);
+      // What a start of the machine would find, had the power been lost then. Between two files there may be both, which are both proven.
+      const [oldStarts, newStarts] = [
+        existsSync(plist) && mac.get('disabled-org.example.relay') === null,
+        existsSync(service) && mac.get('disabled-dev.tunneld.tunneld') === null,
+      ];
+      assert.deepEqual([oldStarts, newStarts], [at !== 'after disable org.example.relay', has === 'new']);
+
+      const isDisabled = () => mac.get('disabled-org.example.relay') !== null;
+      const isOver = () =>
+        isLoaded('org.example.relay') === (has === 'old') &&
+        isLoaded('dev.tunneld.tunneld') === (has === 'new') &&
+        isDisabled() === (has === 'new') &&
+        workFolders().length === 0;
+      await until(isOver, { what: () => `one of the two; ${mac.calls().join()}` });
+      await until(() => answers(port), { what: 'the tunnel' });
+
+      const again = await run();
+      assert.equal(again.code, has === 'old' ? 0 : 1, again.stderr);
+      assert.deepEqual([mac.get('service-org.example.relay'), isDisabled(), existsSync(service)], [null, true, true]);
+      assert.ok((await answers(port)) && mac.calls().includes(`disable ${job}`));
     });
 
-  chownSync(dirname(config), 65_534, 65_534);
-  mac.set('calls', '');
-  const foreign = await run();
-  assert.match(foreign.stderr, /root tries nothing out in .*: run sudo tunneld uninstall/);
-  assert.deepEqual([foreign.code, mac.calls().filter((call) => call !== '')], [1, []]);
-  chownSync(dirname(config), 0, 0);
+  test('takes over a job beside the tunnels of a running service, by a trial of its configuration, wherever it is killed', async (t) => {
+    const { mac, run, command, port, config, before, isLoaded, workFolders } = await start(t);
+    const installed = await command('install');
+    assert.equal(installed.code, 0, installed.stderr);
+    const daemon = mac.get('pid');
+    const settles = (has: 'old' | 'new') =>
+      until(() => isLoaded('org.example.relay') === (has === 'old') && workFolders().length === 0, {
+        what: () => `one of the two; ${mac.calls().join()}`,
+      });
 
-  mac.set('dies', 'after bootout org.example.relay');
-  assert.equal((await run()).code, null);
-  await settles('old');
-  assert.equal(readFileSync(config, 'utf8'), before);
-  await until(() => answers(port), { what: 'the tunnel of the job' });
+    chownSync(dirname(config), 65_534, 65_534);
+    mac.set('calls', '');
+    const foreign = await run();
+    assert.match(foreign.stderr, /root tries nothing out in .*: run sudo tunneld uninstall/);
+    assert.deepEqual([foreign.code, mac.calls().filter((call) => call !== '')], [1, []]);
+    chownSync(dirname(config), 0, 0);
 
-  mac.set('dies', 'before disable org.example.relay');
-  const killed = await run();
-  assert.equal(killed.code, null);
-  await settles('new');
-  assert.match(readFileSync(config, 'utf8'), /^ {2}127-0-0-1:\n/m, killed.stderr);
-  assert.notEqual(mac.get('disabled-org.example.relay'), null);
-  await until(() => answers(port), { what: 'the new tunnel' });
-  assert.equal(mac.get('pid'), daemon);
+    mac.set('dies', 'after bootout org.example.relay');
+    assert.equal((await run()).code, null);
+    await settles('old');
+    assert.equal(readFileSync(config, 'utf8'), before);
+    await until(() => answers(port), { what: 'the tunnel of the job' });
+
+    mac.set('dies', 'before disable org.example.relay');
+    const killed = await run();
+    assert.equal(killed.code, null);
+    await settles('new');
+    assert.match(readFileSync(config, 'utf8'), /^ {2}127-0-0-1:\n/m, killed.stderr);
+    assert.notEqual(mac.get('disabled-org.example.relay'), null);
+    await until(() => answers(port), { what: 'the new tunnel' });
+    assert.equal(mac.get('pid'), daemon);
+  });
 });
 
 /** A Mac has neither: this machine may have a service of its own, or a tunnel in its crontab. */
