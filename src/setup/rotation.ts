@@ -1,7 +1,7 @@
-import { chmod, chown, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, chown, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { createFile } from '../lib/files/create-file.ts';
-import { errorCode } from '../lib/text.ts';
+import { readTextIfThere } from '../lib/files/read-file.ts';
 import { succeeds } from '../lib/async/succeeds.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { makeKey } from './new-key.ts';
@@ -67,10 +67,7 @@ export async function finishRotation(
 
 /** Null where there is none. */
 async function readRecord(path: string): Promise<readonly string[] | null> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    if (errorCode(error) === 'ENOENT') return null;
-    throw error;
-  });
+  const text = await readTextIfThere(path);
   return text === null ? null : text.split('\n').filter((line) => line !== '');
 }
 

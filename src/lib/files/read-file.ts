@@ -18,6 +18,16 @@ export async function readText(path: string): Promise<string> {
   });
 }
 
+/** The same; null where there is no such file. */
+export async function readTextIfThere(path: string): Promise<string | null> {
+  try {
+    return await readText(path);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
 export const MAX_TEXT_BYTES = 1024 * 1024;
 
 /** Whether this user may not read a file that is there. */

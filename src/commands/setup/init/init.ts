@@ -12,7 +12,7 @@ import { NEVER } from '../../../lib/async/never.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { createFile } from '../../../lib/files/create-file.ts';
 import { makeDirectory } from '../../../lib/files/make-directory.ts';
-import { readText } from '../../../lib/files/read-file.ts';
+import { readText, readTextIfThere } from '../../../lib/files/read-file.ts';
 import { replaceFile } from '../../../lib/files/replace-file.ts';
 import { errorCode, errorText } from '../../../lib/text.ts';
 import { asUserError, UserError } from '../../../lib/user-error.ts';
@@ -335,10 +335,7 @@ async function writeConfig(
     outcome.changed(`changed ${wanted.name} in ${file}`);
     return;
   }
-  const text = await readText(file).catch((error: unknown) => {
-    if (errorCode(error) === 'ENOENT') return null;
-    throw error;
-  });
+  const text = await readTextIfThere(file);
   if (text === null) {
     makeDirectory(dirname(file));
     await createFile(file, newConfig(wanted, schemaUrl(process.argv[1] ?? '')), await modeIn(dirname(file)));

@@ -14,9 +14,7 @@ import type { LaunchdService } from '../../../install/launchd/service.ts';
 import { isLoaded } from '../../../install/launchd/unload.ts';
 import { refuseStandby } from '../../../install/system-config.ts';
 import { runProgram } from '../../../install/steps/run-program.ts';
-import { EXIT } from '../../../lib/exit-code.ts';
-import { readText } from '../../../lib/files/read-file.ts';
-import { errorCode, errorText } from '../../../lib/text.ts';
+import { readTextIfThere } from '../../../lib/files/read-file.ts';
 import { UserError } from '../../../lib/user-error.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import { chosenKeepers } from './chosen-keepers.ts';
@@ -39,7 +37,7 @@ export async function planJobs(what: string, service: LaunchdService, env: Confi
   const { account } = service;
   const machine = { ...(await thisMachine(runProgram)), platform: 'darwin' as const, processes: [] };
   const accounts = [{ name: account.name, uid: account.uid, gid: 0, comment: '', home: account.home }];
-  const before = await textOf(service.config);
+  const before = await readTextIfThere(service.config);
   const there = before === null ? [] : (await parseConfig(before, service.config, env)).tunnels;
   const taken: { keeper: Keeper; job: LaunchdJob }[] = [];
   const left: { keeper: Keeper; why: string }[] = [];
@@ -140,15 +138,5 @@ function freeName(name: string, used: readonly string[]): string {
   for (let number = 1; ; number += 1) {
     const free = number === 1 ? name : `${name}-${number}`;
     if (!used.includes(free)) return free;
-  }
-}
-
-/** Null for none. */
-export async function textOf(file: string): Promise<string | null> {
-  try {
-    return await readText(file);
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return null;
-    throw new UserError(`${file} cannot be read: ${errorText(error)}`, EXIT.failed, { cause: error });
   }
 }

@@ -13,6 +13,7 @@ import { systemClock } from '../../../lib/async/clock.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { createFile } from '../../../lib/files/create-file.ts';
 import { makeDirectory } from '../../../lib/files/make-directory.ts';
+import { readTextIfThere } from '../../../lib/files/read-file.ts';
 import { pathOwner } from '../../../lib/files/path-owner.ts';
 import { replaceFile } from '../../../lib/files/replace-file.ts';
 import { UserError } from '../../../lib/user-error.ts';
@@ -23,7 +24,7 @@ import { daemonStatus } from '../../find/daemon-status.ts';
 import { installService } from '../../service/install-launchd.ts';
 import { report } from '../../text/report.ts';
 import { untilVerified } from './finish.ts';
-import { type JobsPlan, textOf } from './launchd-plan.ts';
+import type { JobsPlan } from './launchd-plan.ts';
 import { logInOnce } from './log-in-once.ts';
 
 /** By whom the command is called, and what applies the steps of the installation. */
@@ -37,7 +38,7 @@ export async function successorOf(plan: JobsPlan, service: LaunchdService, means
   if ((await daemonStatus(service.config)) !== null) return inRunningService(plan, service);
   if (await isLoaded(service, systemLaunchctl(process.env)))
     throw new UserError(`${service.target} is loaded, and its daemon does not answer: run tunneld install first`);
-  return inNewService(plan, service, means, await textOf(service.plist));
+  return inNewService(plan, service, means, await readTextIfThere(service.plist));
 }
 
 /** The service does not run: it is loaded from a plist that no start of the machine reads, until the tunnels are up. */
@@ -123,7 +124,7 @@ const TRIAL_MS = 60_000;
 
 /** A wrong key or password shows while what works is not touched. */
 async function tryLogins({ before, specs }: JobsPlan, { config }: Pick<LaunchdService, 'config'>): Promise<void> {
-  if ((await textOf(config)) !== before)
+  if ((await readTextIfThere(config)) !== before)
     throw new UserError(`${config} was changed meanwhile, and nothing was done: run this again`);
   for (const spec of specs) await logInOnce(spec);
 }
@@ -146,7 +147,7 @@ function passwordFiles({ passwords }: JobsPlan) {
         for (const { path, text } of passwords) {
           makeDirectory(dirname(path));
           // One that a killed command has left.
-          if ((await textOf(path)) === text) continue;
+          if ((await readTextIfThere(path)) === text) continue;
           await createFile(path, text, 0o600);
           made.push(path);
         }
@@ -169,5 +170,5 @@ async function write(file: string, before: string | null, text: string): Promise
 
 async function putBack(file: string, before: string | null): Promise<void> {
   if (before === null) await rm(file, { force: true });
-  else if ((await textOf(file)) !== before) await write(file, before, before);
+  else if ((await readTextIfThere(file)) !== before) await write(file, before, before);
 }
