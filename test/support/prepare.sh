@@ -58,8 +58,9 @@ fi
 log=$(mktemp)
 echo "Installing for the tests:$missing"
 export DEBIAN_FRONTEND=noninteractive
+# First what a run has left that was ended in the middle.
 # shellcheck disable=SC2086 # a list of names
-if ! { apt-get update && apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+if ! { dpkg --configure -a && apt-get update && apt-get install -y --no-install-recommends -o Acquire::Retries=3 $missing; } >"$log" 2>&1; then
   cat "$log" >&2
   rm -f "$log"
   echo "Could not install:$missing" >&2
