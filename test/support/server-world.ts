@@ -160,16 +160,15 @@ while :; do sleep 60; done`;
 
 /**
  * A signal makes a sleeping process run, and sshd closes its sockets before it sleeps again: what sleeps, without a signal that is pending, and
- * listens has read its files anew.
+ * has a socket has read its files anew. Which of the sockets listen the kernel finds by a walk through all its connections.
  */
 function sleepsAndListens(pid: number): boolean {
-  const proc = (name: string) => readFileSync(`/proc/${pid}/${name}`, 'utf8');
-  const status = proc('status');
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const pending = [...status.matchAll(/^(?:Sig|Shd)Pnd:\t(.*)$/gm)].map(([, signals]) => signals);
   return (
     /^State:\tS/m.test(status) &&
     pending.every((signals) => /^0+$/.test(signals!)) &&
-    / [0-9A-F]{8}:0016 00000000:0000 0A /.test(proc('net/tcp'))
+    readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith('socket:'))
   );
 }
 
