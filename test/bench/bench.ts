@@ -5,7 +5,15 @@ import { cpus, loadavg } from 'node:os';
 import { startSshd } from '../support/sshd.ts';
 import { freePort, until } from '../support/until.ts';
 import { compareData } from './data.ts';
-import { endClient, firstByte, opensshClient, startToFirstByte, tunneldClient, type Client } from './clients.ts';
+import {
+  endClient,
+  firstByte,
+  opensshClient,
+  startToFirstByte,
+  tunneldClient,
+  withRunning,
+  type Client,
+} from './clients.ts';
 import { compareLatencies, LATENCIES, type Both } from './latency.ts';
 import { observed, scrapes } from './observers.ts';
 import { bytesToDisk, privateMiB, residentMiB, stateOf, wakeUpsPerSecond } from './process-cost.ts';
@@ -130,11 +138,7 @@ function timeOf(program: string, args: readonly string[]): number {
 
 /** On processes of their own: what a benchmark leaves in a heap is not idle memory. */
 async function measureIdle(): Promise<void> {
-  const children = [ssh.start(), tunneld.start()] as const;
-  try {
-    for (const client of [ssh, tunneld]) {
-      await until(async () => (await firstByte(client.port)) !== null, { what: `${client.name} to come up` });
-    }
+  await withRunning([ssh, tunneld], async (children) => {
     await new Promise((resolve) => setTimeout(resolve, 5000));
     const written = children.map((child) => bytesToDisk(child.pid!));
     const state = stateOf(tunneld.directory);
@@ -147,9 +151,7 @@ async function measureIdle(): Promise<void> {
     const bytes = children.map((child, index) => bytesToDisk(child.pid!) - written[index]!);
     row('written to disk while idle, bytes', [bytes[0]!], [bytes[1]!], '0');
     row('state directory changed while idle', null, [stateOf(tunneld.directory) === state ? 0 : 1], '0');
-  } finally {
-    await Promise.all(children.map(endClient));
-  }
+  });
 }
 
 /** Wake-ups with tunnels that each have a connection of their own, and with ones that share connections. */
@@ -178,19 +180,14 @@ async function measureObservers(): Promise<void> {
   const memory: [number[], number[]] = [[], []];
   const wakeUps: [number[], number[]] = [[], []];
   for (let round = 0; round < ROUNDS; round++) {
-    const children = [off.start(), on.start()] as const;
-    try {
-      for (const client of [off, on])
-        await until(async () => (await firstByte(client.port)) !== null, { what: 'tunneld to come up' });
+    await withRunning([off, on], async (children) => {
       await new Promise((resolve) => setTimeout(resolve, 5000));
       const woken = await Promise.all(children.map((child) => wakeUpsPerSecond(child.pid!, IDLE_SECONDS)));
       for (const index of [0, 1] as const) {
         wakeUps[index].push(woken[index]! * 60);
-        memory[index].push(residentMiB(children[index].pid!));
+        memory[index].push(residentMiB(children[index]!.pid!));
       }
-    } finally {
-      await Promise.all(children.map(endClient));
-    }
+    });
   }
   monitor.close();
   print('\n| what | all off | metrics, heartbeat and onChange on, nobody asks | ratio (medians) | wanted |');

@@ -4,8 +4,9 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { tunnelYaml } from '../support/daemon-config.ts';
 import type { TestSshd } from '../support/sshd.ts';
-import { removeAtExit } from '../support/until.ts';
+import { removeAtExit, until } from '../support/until.ts';
 
 /** `sshd` listens on `port`, and visitors are connected to `target`, both on 127.0.0.1. */
 export interface BenchForward {
@@ -64,22 +65,13 @@ export function tunneldClient(
   cipher: string,
   { more = '', further = [] }: { readonly more?: string; readonly further?: readonly BenchForward[] } = {},
 ): TunneldClient {
-  const knownHosts = writeTemporary('known_hosts', sshd.knownHostsLine('127.0.0.1', sshd.port));
   const directory = benchDirectory();
   const config = join(directory, 'config.yaml');
+  const tunnels = [['bench', forwards] as const, ...further.map((one, index) => [`further-${index}`, [one]] as const)];
   writeFileSync(
     config,
-    `defaults:
-  host: 127.0.0.1
-  port: ${sshd.port}
-  user: ${sshd.user}
-  identityFile: ${sshd.clientKey}
-  identitiesOnly: yes
-  userKnownHostsFile: ${knownHosts}
-  ciphers: ${cipher}
-tunnels:
-  bench: { remoteForward: [${forwards.map(lineOf).join(', ')}] }
-${further.map((forward, index) => `  further-${index}: { remoteForward: [${lineOf(forward)}] }\n`).join('')}network: { ping: [] }
+    `tunnels:
+${tunnels.map(([name, own]) => tunnelYaml(sshd, name, `[${own.map(lineOf).join(', ')}]`, `    ciphers: ${cipher}\n`)).join('')}network: { ping: [] }
 log: { level: warn }
 control: { socket: ${join(directory, 'control.sock')} }
 stateDirectory: ${directory}
@@ -101,6 +93,21 @@ function lineOf({ port, target }: BenchForward): string {
 
 function portOf([first]: readonly BenchForward[]): number {
   return first!.port;
+}
+
+/** Starts them, does the work with their processes as soon as all have served a visitor, and ends them. */
+export async function withRunning<T>(
+  clients: readonly Client[],
+  work: (children: readonly ChildProcess[]) => Promise<T>,
+): Promise<T> {
+  const children = clients.map((client) => client.start());
+  try {
+    for (const { name, port } of clients)
+      await until(async () => (await firstByte(port)) !== null, { what: `${name} to come up` });
+    return await work(children);
+  } finally {
+    await Promise.all(children.map(endClient));
+  }
 }
 
 /** Ends a client that we started. */

@@ -1,6 +1,6 @@
 import type { TestSshd } from '../support/sshd.ts';
-import { freePort, until } from '../support/until.ts';
-import { endClient, firstByte, opensshClient, tunneldClient } from './clients.ts';
+import { freePort } from '../support/until.ts';
+import { opensshClient, tunneldClient, withRunning } from './clients.ts';
 import { cpuSeconds, residentMiB } from './process-cost.ts';
 import { throughput, type Direction } from './throughput.ts';
 
@@ -32,10 +32,7 @@ export async function compareData(
       opensshClient(sshd, [{ port: await freePort(), target }], cipher),
       tunneldClient(sshd, [{ port: await freePort(), target }], cipher),
     ];
-    const children = clients.map((client) => client.start());
-    try {
-      for (const client of clients)
-        await until(async () => (await firstByte(client.port)) !== null, { what: `${client.name} to come up` });
+    await withRunning(clients, async (children) => {
       for (const direction of ['to visitor', 'to target'] satisfies Direction[]) {
         const cost: DataCost = { cipher, direction, cpu: [[], []], speed: [[], []] };
         // The first round is for the just-in-time compiler.
@@ -52,9 +49,7 @@ export async function compareData(
       }
       await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
       memory.push(residentMiB(children[1]!.pid!));
-    } finally {
-      await Promise.all(children.map(endClient));
-    }
+    });
   }
   return { costs, residentMiB: memory };
 }

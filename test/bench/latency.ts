@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net';
 import type { TestSshd } from '../support/sshd.ts';
-import { freePort, until } from '../support/until.ts';
+import { freePort } from '../support/until.ts';
 import { startBulk, type Bulk } from './bulk.ts';
-import { endClient, firstByte, opensshClient, tunneldClient } from './clients.ts';
+import { firstByte, opensshClient, tunneldClient, withRunning } from './clients.ts';
 import { exactCpuSeconds } from './process-cost.ts';
 import type { Direction } from './throughput.ts';
 
@@ -35,17 +35,14 @@ export async function compareLatencies(
   which: readonly (keyof Latencies)[],
 ): Promise<Partial<Latencies>> {
   const bulk = await startBulk();
-  const places = [];
-  for (let i = 0; i < 2; i++) places.push({ port: await freePort(), bulk: await freePort() });
+  const place = async () => ({ port: await freePort(), bulk: await freePort() });
+  const places = [await place(), await place()];
   const forwards = places.map((place) => [
     { port: place.port, target },
     { port: place.bulk, target: bulk.target },
   ]);
   const clients = [opensshClient(sshd, forwards[0]!, cipher), tunneldClient(sshd, forwards[1]!, cipher)];
-  const children = clients.map((client) => client.start());
-  try {
-    for (const { name, port } of clients)
-      await until(async () => (await firstByte(port)) !== null, { what: `${name} to come up` });
+  return await withRunning(clients, async (children) => {
     const ports = clients.map(({ port }) => port);
     const pids = children.map((child) => child.pid!);
     const found: { -readonly [Name in keyof Latencies]?: Latencies[Name] } = {};
@@ -61,10 +58,7 @@ export async function compareLatencies(
     }
     if (which.includes('hundred')) found.hundred = await compareHundreds(ports, pids);
     return found;
-  } finally {
-    await Promise.all(children.map(endClient));
-    bulk.end();
-  }
+  }).finally(() => bulk.end());
 }
 
 async function compareConnecting(ports: readonly number[]): Promise<Both> {
