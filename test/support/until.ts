@@ -21,7 +21,8 @@ export async function until<T>(
   probe: () => T | Promise<T>,
   { what, timeoutMs = PATIENCE_MS }: { what: string | (() => string); timeoutMs?: number },
 ): Promise<Truthy<T>> {
-  const deadline = performance.now() + timeoutMs;
+  const began = performance.now();
+  const deadline = began + timeoutMs;
   let cancel = () => {};
   const late = new Promise<Error>((resolve) => {
     const timer = setTimeout(() => resolve(new Error('the question was still open')), timeoutMs + HANGS_MS);
@@ -29,14 +30,16 @@ export async function until<T>(
   });
   try {
     for (;;) {
+      const asked = performance.now();
       const seen = await Promise.race([ask(probe), late]);
       if (!(seen instanceof Error) && isTruthy(seen.answer)) return seen.answer;
-      if (performance.now() >= deadline) {
+      const now = performance.now();
+      if (now >= deadline) {
         const wanted = typeof what === 'string' ? what : what();
         const last = seen instanceof Error ? seen : seen.answer;
         throw new Error(`waited ${timeoutMs} ms in vain for ${wanted}; last seen: ${String(last)}`, { cause: last });
       }
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await new Promise((resolve) => setTimeout(resolve, pauseAfter(now - began, now - asked)));
     }
   } finally {
     cancel();
@@ -51,7 +54,15 @@ async function ask<T>(probe: () => T | Promise<T>): Promise<{ readonly answer: T
   }
 }
 
-const POLL_MS = 10;
+/**
+ * What comes soon is seen soon; what takes long is asked for less often, and a question that starts a program takes no more than half of the
+ * time: the machine is to do what is waited for.
+ */
+function pauseAfter(waitedMs: number, probeMs: number): number {
+  return Math.max(SHORTEST_PAUSE_MS, Math.min(waitedMs / 10, LONG_PAUSE_MS), Math.min(probeMs, LONGEST_PAUSE_MS));
+}
+
+const [SHORTEST_PAUSE_MS, LONG_PAUSE_MS, LONGEST_PAUSE_MS] = [10, 50, 500];
 
 /** From the end of the patience on, for a probe that was asked just before it. */
 const HANGS_MS = 5000;
