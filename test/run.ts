@@ -61,18 +61,20 @@ const LONGEST = [
   'daemon/retries',
   'whole/tunnel/hostile-server',
   'whole/tunnel/close-after-data',
-  // Of those that start no programs.
+  // Of those that start no programs: UNIT_LONGEST.
   'supervisor/suspects',
   'net/open-racing',
   'config/load-in-thread',
   'lib/async/run-in-worker',
 ];
 
+const UNIT_LONGEST = 4;
+
 /** Some of them wait for others most of the time: with fewer at once a sixth of the processors' time was left. */
 const AT_ONCE = 3 * availableParallelism();
 
 /** In so many processes run those that start no programs, for each is a quarter of a second of a processor before its first test. */
-const TOGETHER = 2 * availableParallelism();
+const TOGETHER = 4 * availableParallelism();
 
 /** And in so many those that start some, which wait more. */
 const TOGETHER_WITH_PROGRAMS = 5 * availableParallelism();
@@ -189,7 +191,7 @@ const longest = single.slice(AT_ONCE, LONGEST.length);
 const files =
   level === 'all'
     ? [...single.slice(0, AT_ONCE), ...programs, ...longest, ...quick, ...single.slice(LONGEST.length)]
-    : [...quick, ...single];
+    : [...single.slice(0, UNIT_LONGEST), ...quick, ...single.slice(UNIT_LONGEST)];
 
 // Node reads all those certificates whenever it starts, which can double that time, in programs that start by the hundred and ask nobody in
 // the world.

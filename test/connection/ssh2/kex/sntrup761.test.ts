@@ -41,10 +41,10 @@ for (const [index, vector] of vectors.entries())
     assert.ok(secretKey.subarray(-32).equals(publicKeyHash(publicKey)));
   });
 
-test('gives both sides the same secret when they exchange keys a thousand times', () => {
+test('gives both sides the same secret when they exchange keys two hundred times', () => {
   for (let pairs = 0; pairs < 20; pairs++) {
     const { publicKey, secretKey } = atOnce(generateKeyPair(randomBytes));
-    for (let round = 0; round < 50; round++) {
+    for (let round = 0; round < 10; round++) {
       const { ciphertext, secret } = encapsulate(publicKey);
       assert.ok(atOnce(decapsulate(secretKey, ciphertext)).equals(secret));
     }
