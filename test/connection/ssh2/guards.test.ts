@@ -13,7 +13,7 @@ function guarded(prepare: (protocol: ReturnType<typeof internalsOf>['_protocol']
   const stream = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() }) as unknown as SshStream;
   const client = new ssh2.Client();
   client.on('error', () => {});
-  client.connect({ sock: stream, username: 'limited', password: 'secret' });
+  client.connect({ sock: stream, username: 'limited', password: 'secret', readyTimeout: 0 });
   const { _protocol: protocol } = internalsOf(client);
   prepare(protocol);
   const tooMany: number[] = [];
