@@ -40,7 +40,7 @@ export function createDefinitions(
 ): Definitions {
   return {
     run: (command, load) =>
-      void command.action(async () => {
+      void command.showHelpAfterError(`(see ${program.name()} ${command.name()} --help)`).action(async () => {
         const options = optionsOf(command);
         const { config = null } = program.opts();
         const code = await load(options as never);

@@ -390,6 +390,7 @@ const WRONG: Readonly<Record<string, RegExp>> = {
   '-o HostName=%q -L 1:a:1 h': /^-o HostName=%q: HostName uses the unknown token %q[^\n]*$/,
   '-J a -J b -L 1:a:1 h': /^-J b: -J may be given only once/,
   '-J :1 -L 1:a:1 h': /^-J :1: proxyJump must be a server such as user@host:22/,
+  '-J a:99999 -L 1:a:1 h': /^-J a:99999: proxyJump has the port 99999: a port is a number from 1 to 65535$/,
   '-c rot13 -L 1:a:1 h': /^-c rot13: ciphers has the unknown cipher 'rot13'; known are /,
   '-o proxy=http://u:hunter2@p -L 1:a:1 h': /^-o proxy: proxy must not contain a password/,
   '-o proxy=ftp://p -L 1:a:1 h': /^-o proxy: proxy must begin with http:\/\/ or socks5:\/\//,

@@ -50,3 +50,11 @@ test('calls a command with all of its arguments and options, and types them as i
   ]);
   assert.deepEqual(exits, [3, 3]);
 });
+
+test("names the help of the command when an option is not the command's", async () => {
+  let said = '';
+  const program = new Command('p').exitOverride().configureOutput({ writeErr: (text) => (said += text) });
+  createDefinitions(program, [], () => {}).run(program.command('go'), async () => async () => {});
+  await assert.rejects(program.parseAsync(['go', '-x'], { from: 'user' }), { code: 'commander.unknownOption' });
+  assert.equal(said, "error: unknown option '-x'\n(see p go --help)\n");
+});

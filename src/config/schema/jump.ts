@@ -2,17 +2,7 @@ import * as z from 'zod/mini';
 import { readHost } from '../values/host.ts';
 import type { JumpKeys } from './keys.ts';
 import { mapping } from './mapping.ts';
-import {
-  BadValue,
-  isMapping,
-  preprocessed,
-  readInteger,
-  readText,
-  readWord,
-  show,
-  transformed,
-  value,
-} from '../values/value.ts';
+import { BadValue, isMapping, preprocessed, readText, readWord, show, transformed, value } from '../values/value.ts';
 
 /**
  * Jump hosts, the nearest first: `[user@]host[:port]` or `ssh://[user@]host[:port]`, several with commas or as a list (ssh_config(5),
@@ -69,8 +59,14 @@ export function readJump(raw: unknown): { host: string; user?: string; port?: nu
   return {
     host: readHost(host),
     ...(user === undefined ? {} : { user: readWord(user) }),
-    ...(port === undefined ? {} : { port: readInteger(1, 65_535)(port) }),
+    ...(port === undefined ? {} : { port: portIn(port) }),
   };
+}
+
+function portIn(digits: string): number {
+  const port = Number(digits);
+  if (port < 1 || port > 65_535) throw new BadValue(`has the port ${digits}: a port is a number from 1 to 65535`);
+  return port;
 }
 
 const DESTINATION = /^(?:ssh:\/\/(?:([^@/]+)@)?|(?:(.+)@)?)(?:\[([^\]]+)\]|([^@:[\]/]+))(?::(\d+))?\/?$/;
