@@ -101,7 +101,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
       /localhost:80 is below 1024, where sshd lets only root listen: choose a larger port/,
     );
     for (const [args, message] of [
-      [['h:0', '-R', '1:a:1'], /the server must be a whole number/],
+      [['h:0', '-R', '1:a:1'], /the server has the port 0: a port is a number from 1 to 65535/],
       [['me@h', '-R', '65536:a:1'], /-R "65536:a:1" has '65536' instead of a port/],
       [['me@h', '-R', '8080'], /-R "8080" has no target: write 8080:localhost:22, or 8080:socks for a SOCKS proxy/],
       [
