@@ -201,9 +201,33 @@ static napi_value wake_at_bytes(napi_env env, napi_callback_info info) {
   return napi_get_boolean(env, wake_at((int)fd, (int)count) != 0, &out) == napi_ok ? out : NULL;
 }
 
+static int descriptor(napi_env env, napi_callback_info info, int *out) {
+  size_t argc = 1, fd;
+  napi_value argv[1];
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 1 || !whole(env, argv[0], &fd) || fd > INT_MAX) return 0;
+  *out = (int)fd;
+  return 1;
+}
+
+// unacknowledged(fd): returns how many bytes; -1 where that is not known.
+static napi_value unacknowledged_bytes(napi_env env, napi_callback_info info) {
+  int fd;
+  napi_value out;
+  if (!descriptor(env, info, &fd)) return wrong(env);
+  return napi_create_int32(env, unacknowledged(fd), &out) == napi_ok ? out : NULL;
+}
+
+// acknowledge(fd): returns whether it is so.
+static napi_value acknowledge_now(napi_env env, napi_callback_info info) {
+  int fd;
+  napi_value out;
+  if (!descriptor(env, info, &fd)) return wrong(env);
+  return napi_get_boolean(env, acknowledge(fd) != 0, &out) == napi_ok ? out : NULL;
+}
+
 NAPI_MODULE_INIT() {
   const struct { const char *name; napi_callback call; } all[] = {
-      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"send", send_pieces}, {"wakeAt", wake_at_bytes}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
+      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"send", send_pieces}, {"wakeAt", wake_at_bytes}, {"unacknowledged", unacknowledged_bytes}, {"acknowledge", acknowledge_now}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     napi_value function;
     if (napi_create_function(env, all[i].name, NAPI_AUTO_LENGTH, all[i].call, NULL, &function) != napi_ok ||

@@ -1,5 +1,9 @@
 #include "send.h"
 #include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -14,6 +18,19 @@ static size_t send_some(int fd, struct iovec *parts, size_t count) {
 }
 
 int wake_at(int fd, int bytes) { return setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes) == 0; }
+
+int unacknowledged(int fd) {
+  int protocol, bytes;
+  socklen_t size = sizeof protocol;
+  // Of a Unix socket it is something else.
+  if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0 || protocol != IPPROTO_TCP) return -1;
+  return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : -1;
+}
+
+int acknowledge(int fd) {
+  int on = 1;
+  return setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on) == 0;
+}
 
 size_t send_now(int fd, const uint8_t *memory, const send_piece *pieces, size_t count) {
   size_t total = 0;

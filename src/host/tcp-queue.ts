@@ -1,9 +1,12 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
+import { loadAddon } from '../lib/addon.ts';
 import { systemClock } from '../lib/async/clock.ts';
 
-/** The part of a TCP connection that identifies it in the kernel's table. */
 export interface Connection {
+  /** Its file descriptor; null when it is closed. */
+  descriptor?(): number | null;
+  /** What identifies it in the kernel's table. */
   readonly localPort: number;
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -11,9 +14,17 @@ export interface Connection {
 
 /**
  * Bytes that the kernel keeps for this connection until the other end acknowledges them; null where the system does not
- * report it. The table may be a tenth of a second old, or more where it is long.
+ * report it. Without the addon they come from the kernel's table, which may be a tenth of a second old, or more where it is long, and
+ * of which only the first thousands of connections are read.
  */
-export const unacknowledged = tcpQueues({ now: systemClock.now, read: readTable });
+export function unacknowledged(connection: Connection): number | null {
+  const { addon } = loadAddon();
+  const fd = addon === null ? null : (connection.descriptor?.() ?? null);
+  const bytes = fd === null ? -1 : addon!.unacknowledged(fd);
+  return bytes < 0 ? fromTable(connection) : bytes;
+}
+
+const fromTable = tcpQueues({ now: systemClock.now, read: (file) => readTable(file, MOST_BYTES) });
 
 /**
  * Many visitors ask at once, and reading the table takes time for each connection of the machine, which visitors multiply. So it
@@ -48,12 +59,12 @@ const IDLE_SHARE = 19;
 /** Keyed by the pair of ports; null where several connections share it. */
 type Queues = ReadonlyMap<string, number | null>;
 
-/** As much of it as is read in a few milliseconds, about 7000 connections. */
-function readTable(file: string): string {
+/** The kernel's table, as far as it is within so many bytes; empty where there is none. */
+export function readTable(file: string, mostBytes: number): string {
   try {
     const table = openSync(file, 'r');
     try {
-      return readAtMost(table);
+      return readAtMost(table, mostBytes);
     } finally {
       closeSync(table);
     }
@@ -63,11 +74,11 @@ function readTable(file: string): string {
 }
 
 /** Without the rows of listeners and of what has ended: a keepalive of an idle process must not make it grow by thousands of them. */
-function readAtMost(fd: number): string {
+function readAtMost(fd: number, mostBytes: number): string {
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   const rows: string[] = [];
   let rest = '';
-  for (let left = MOST_BYTES; left > 0;) {
+  for (let left = mostBytes; left > 0;) {
     const bytes = readSync(fd, chunk);
     if (bytes === 0) break;
     left -= bytes;
@@ -81,6 +92,7 @@ function readAtMost(fd: number): string {
   return rows.join('\n');
 }
 
+/** They are read in a few milliseconds, and have about 7000 connections. */
 const MOST_BYTES = 1024 * 1024;
 /** The kernel fills no more than a page at a time. */
 const CHUNK_BYTES = 4096;

@@ -11,6 +11,8 @@ export interface Addon {
   close(keys: object): void;
   send(fd: number, memory: Buffer, pieces: Uint32Array, count: number): number;
   wakeAt(fd: number, bytes: number): boolean;
+  unacknowledged(fd: number): number;
+  acknowledge(fd: number): boolean;
   watchNetwork(listener: (what: 'network' | 'clock') => void): (() => void) | null;
   releaseMemory(): number;
   startTimer(ms: number, listener: () => void): () => void;

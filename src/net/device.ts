@@ -30,6 +30,8 @@ export const STATIC_DEVICE: Pick<Device, 'onChange' | 'lostAddress' | 'unacknowl
 
 /** The two ends of a TCP connection. */
 export interface SocketAddresses {
+  /** The file descriptor of ours; null when it is closed. */
+  descriptor?(): number | null;
   readonly localAddress: string;
   readonly localPort: number;
   readonly remoteAddress: string;

@@ -3,7 +3,7 @@ import type { Clock } from '../lib/async/clock.ts';
 import type { SocketAddresses } from './device.ts';
 import { corkWrites } from './streams/cork-writes.ts';
 import { onBytes } from './streams/lent-memory.ts';
-import { bytesWrittenTo } from './streams/send-past.ts';
+import { bytesWrittenTo, descriptorOf } from './streams/send-past.ts';
 import type { SshStream } from './streams/stream-adapter.ts';
 
 /** The transport below an SSH connection, as its users need to know it. */
@@ -59,13 +59,9 @@ export function createTransport(
 }
 
 /** The addresses of a socket, to be read while it is open: a closed one no longer has them. */
-export function addressesOf({
-  localAddress = '',
-  localPort = 0,
-  remoteAddress = '',
-  remotePort = 0,
-}: Socket): SocketAddresses {
-  return { localAddress, localPort, remoteAddress, remotePort };
+export function addressesOf(socket: Socket): SocketAddresses {
+  const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = socket;
+  return { descriptor: () => descriptorOf(socket), localAddress, localPort, remoteAddress, remotePort };
 }
 
 /** Enough to keep a fast link busy, and little enough that a keystroke does not wait long behind it on a slow one. */

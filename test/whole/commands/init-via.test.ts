@@ -180,7 +180,10 @@ describe('init --via', { concurrency: 2 }, () => {
     assert.match(stderr, /name your own login on the server/);
     assert.deepEqual(readdirSync(dir), ['known_hosts']);
     assert.deepEqual(changesOf(before, world.snapshot()), []);
-    assert.match(init('--via', 'owner@server:0', ...args).stderr, /--via "owner@server:0": it has the port 0: a port is a number from 1 to 65535/);
+    assert.match(
+      init('--via', 'owner@server:0', ...args).stderr,
+      /--via "owner@server:0": it has the port 0: a port is a number from 1 to 65535/,
+    );
     assert.match(init('limited@server', '-R', 'auto:localhost:22').stderr, /only --via .* can see: name a port/);
   });
 

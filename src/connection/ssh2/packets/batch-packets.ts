@@ -1,7 +1,8 @@
 import type { Client } from 'ssh2';
 import { Socket } from 'node:net';
-import { readerOf, type Take } from '../../../net/streams/lent-memory.ts';
-import { senderPast } from '../../../net/streams/send-past.ts';
+import { afterRead, readerOf, type Take } from '../../../net/streams/lent-memory.ts';
+import { descriptorOf, senderPast } from '../../../net/streams/send-past.ts';
+import { loadAddon } from '../../../lib/addon.ts';
 import type { SshStream } from '../../../net/streams/stream-adapter.ts';
 import type { Channel } from '../../ssh/connection.ts';
 import { internalsOf, type OpenChannel, type Protocol } from '../protocol/internals.ts';
@@ -46,10 +47,10 @@ export function batchPackets(client: Client, stream: SshStream): void {
   readDirectly(client, stream);
 }
 
-/** Sends what would leave at the end of this tick. */
+/** Sends what would leave at the end of this tick, unless this iteration of the event loop has sent already. */
 export function sendSealed(client: Client): void {
   const { _cipher: cipher } = internalsOf(client)._protocol;
-  if (cipher instanceof BatchCipher) cipher.flush();
+  if (cipher instanceof BatchCipher) cipher.flushFirst();
 }
 
 /** Gives a channel of this client its sendNow(): all packets of a read are sealed in one call, and its stream costs nothing. */
@@ -137,10 +138,12 @@ function readDirectly(client: Client, stream: SshStream): void {
   const reader = readerOf(stream);
   if (reader === null) return;
   const { _protocol: protocol } = internalsOf(client);
+  const acknowledge = stream instanceof Socket ? acknowledgerOf(stream) : null;
   const take: Take = (memory, start, end) => {
     try {
       if (protocol._decipher instanceof BatchDecipher) {
         protocol.parse(memory, start, end);
+        if (acknowledge !== null && end - start < FEW_BYTES) afterRead(acknowledge);
         return;
       }
       const copy = Buffer.from(memory.subarray(start, end));
@@ -153,3 +156,19 @@ function readDirectly(client: Client, stream: SshStream): void {
   };
   client.once('ready', () => reader.direct(take));
 }
+
+/**
+ * What came is acknowledged now, where nothing that we have just written has done it: OpenSSH's server leaves Nagle's algorithm on, and does
+ * not send the next few bytes, of another visitor, say, before those are acknowledged, which the kernel puts off for 40 ms.
+ */
+function acknowledgerOf(socket: Socket): (() => void) | null {
+  const { addon } = loadAddon();
+  if (addon === null) return null;
+  return () => {
+    const fd = descriptorOf(socket);
+    if (fd !== null) addon.acknowledge(fd);
+  };
+}
+
+/** Of more the kernel acknowledges two segments at once. */
+const FEW_BYTES = 1500;

@@ -5,6 +5,7 @@ import type { Channel } from '../../../../src/connection/ssh/connection.ts';
 import type { Protocol } from '../../../../src/connection/ssh2/protocol/internals.ts';
 import { deferred } from '../../../../src/lib/async/abort.ts';
 import { systemClock } from '../../../../src/lib/async/clock.ts';
+import { loadAddon } from '../../../../src/lib/addon.ts';
 import type { TunnelSpec } from '../../../../src/model/spec.ts';
 import { createTurns } from '../../../../src/net/pacing/turns.ts';
 import { connectTo } from '../../../support/connection.ts';
@@ -106,6 +107,31 @@ describe('past its stream, a channel', () => {
     const visitor = connect(port, '127.0.0.1').on('error', () => {});
     t.after(() => visitor.destroy());
     assert.ok((await visited.promise) > 0);
+  });
+
+  test('has the kernel acknowledge a few bytes at once, and leaves it to it when there are many', async (t) => {
+    const addon = loadAddon().addon!;
+    const { acknowledge } = addon;
+    let count = 0;
+    addon.acknowledge = (fd) => {
+      count += 1;
+      assert.ok(acknowledge(fd));
+      return true;
+    };
+    t.after(() => (addon.acknowledge = acknowledge));
+    const { channel } = await open(t, await startEcho(), { ciphers: ['aes128-gcm@openssh.com'] });
+    let bytes = 0;
+    channel.on('data', (chunk: Buffer) => (bytes += chunk.length));
+    for (let sent = 1; sent <= 5; sent += 1) {
+      const before = count;
+      channel.write('x');
+      await until(() => bytes === sent && count > before, { what: 'an echo, and its acknowledgement' });
+    }
+    const before = count;
+    channel.write(Buffer.alloc(1_000_000));
+    await until(() => bytes === 1_000_005, { what: 'all of it' });
+    // It comes in packets of 32 KiB.
+    assert.ok(count - before < 100, `${count - before}`);
   });
 
   async function open(t: TestContext, target: TestTarget, changes: Partial<TunnelSpec> = {}) {

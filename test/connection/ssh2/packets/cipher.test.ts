@@ -20,6 +20,32 @@ test('writes the packets of one tick at once, in their order', async () => {
   assert.equal(cipher.outSeqno, 5 + 5);
 });
 
+test('writes what comes first in an iteration of the event loop behind its tick, and all else at the end', async () => {
+  const { cipher, writes } = createCipher();
+  const tick = () => new Promise<void>((resolve) => process.nextTick(resolve));
+  for (let iteration = 0; iteration < 3; iteration += 1) {
+    await turn();
+    writes.length = 0;
+    send(cipher, 'a');
+    await tick();
+    assert.deepEqual(writes, ['<a>']);
+    for (const payload of ['b', 'c']) {
+      send(cipher, payload);
+      cipher.flushFirst();
+      await tick();
+    }
+    assert.deepEqual(writes, ['<a>']);
+    await turn();
+    assert.deepEqual(writes, ['<a>', '<b><c>']);
+  }
+  await turn();
+  send(cipher, 'd');
+  cipher.flushFirst();
+  send(cipher, 'e');
+  cipher.flush();
+  assert.deepEqual(writes.slice(2), ['<d>', '<e>']);
+});
+
 test('sends a packet that was begun before another one, and lets one go that is never sent', async () => {
   const { cipher, writes } = createCipher();
   const first = packetOf(cipher, 'first');
