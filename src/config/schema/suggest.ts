@@ -1,3 +1,5 @@
+import { closestMatch } from 'leven';
+
 /** The message for an unknown key, with the key that was probably meant. It never contains the value. */
 export function unknownKey(key: string, known: readonly string[]): string {
   const advice = ADVICE.get(plain(key));
@@ -24,13 +26,8 @@ function secretAdvice(secret: string, key: string): string {
 function nearestKey(key: string, known: readonly string[]): string | null {
   if (key.length > MAX_KEY_LENGTH) return null;
   const wanted = plain(key);
-  let best: string | null = null;
-  let bestDistance = allowedDistance(wanted.length) + 1;
-  for (const candidate of known) {
-    const distance = levenshtein(wanted, plain(candidate));
-    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
-  }
-  return best;
+  const nearest = closestMatch(wanted, known.map(plain), { maxDistance: allowedDistance(wanted.length) });
+  return known.find((candidate) => plain(candidate) === nearest) ?? null;
 }
 
 /** Longer than any key; it bounds the work on pasted text. */
@@ -41,22 +38,8 @@ function plain(key: string): string {
   return key.toLowerCase().replaceAll(/[-_]/g, '');
 }
 
-/** Two swapped letters cost 2, so that `prot` finds `port`. */
+/** A Levenshtein distance, in which two swapped letters cost 2, so that `prot` finds `port`. */
 function allowedDistance(length: number): number {
   if (length < 4) return 1;
   return length < 10 ? 2 : 3;
-}
-
-/** The Levenshtein distance: insertions, removals and replacements that turn one word into the other. */
-function levenshtein(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, column) => column);
-  for (let i = 0; i < from.length; i += 1) {
-    const next = [i + 1];
-    for (let j = 0; j < to.length; j += 1) {
-      const replaced = (row[j] ?? 0) + (from[i] === to[j] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[to.length] ?? 0;
 }
