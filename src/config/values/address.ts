@@ -1,4 +1,5 @@
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
+import { domainToASCII } from 'node:url';
 
 /**
  * The canonical form of an address, as ssh compares and writes it (ssh.c, resolve_addr); other text is unchanged. IPv4 may be written
@@ -9,22 +10,15 @@ export function canonicalAddress(host: string): string {
     const short = new SocketAddress({ address: host, family: 'ipv6' }).address;
     return short === host.toLowerCase() ? host : short;
   }
-  if (isIPv4(host) || !/^[\da-fx.]+$/i.test(host)) return host;
-  const parts = host.split('.').map(readPart);
-  const last = parts.pop() ?? -1;
-  const rest = 4 - parts.length;
-  if (rest < 1 || parts.some((part) => !(part >= 0 && part <= 255)) || !(last >= 0 && last < 256 ** rest)) return host;
-  const bytes = Array.from({ length: rest }, (_, index) => Math.floor(last / 256 ** (rest - 1 - index)) % 256);
-  return [...parts, ...bytes].join('.');
+  if (isIPv4(host) || !NUMBERS.test(host)) return host;
+  // The URL standard reads the host of a URL by the same rules; what is no address is empty.
+  const address = domainToASCII(host);
+  return isIPv4(address) ? address : host;
 }
+
+const NUMBERS = /^(?:0x[\da-f]+|\d+)(?:\.(?:0x[\da-f]+|\d+)){0,3}$/i;
 
 /** Whether ssh treats a text as an address, possibly an invalid one, and not as a name (ssh.c, is_addr). */
 export function isAddress(host: string): boolean {
   return /[%:]|^[\d.]+$/.test(host) || isIPv4(canonicalAddress(host));
-}
-
-function readPart(text: string): number {
-  if (/^0x[\da-f]+$/i.test(text)) return Number.parseInt(text.slice(2), 16);
-  if (/^0[0-7]*$/.test(text)) return Number.parseInt(text, 8);
-  return /^[1-9]\d*$/.test(text) ? Number(text) : Number.NaN;
 }
