@@ -2,7 +2,17 @@ import * as z from 'zod/mini';
 import { readHost } from '../values/host.ts';
 import type { JumpKeys } from './keys.ts';
 import { mapping } from './mapping.ts';
-import { BadValue, isMapping, preprocessed, readText, readWord, show, transformed, value } from '../values/value.ts';
+import {
+  BadValue,
+  isMapping,
+  preprocessed,
+  readText,
+  readWord,
+  refuseBy,
+  show,
+  transformed,
+  value,
+} from '../values/value.ts';
 
 /**
  * Jump hosts, the nearest first: `[user@]host[:port]` or `ssh://[user@]host[:port]`, several with commas or as a list (ssh_config(5),
@@ -11,11 +21,9 @@ import { BadValue, isMapping, preprocessed, readText, readWord, show, transforme
  */
 export function jumps(serverShape: () => Shape): z.ZodMiniType<JumpKeys[]> {
   const hop = serverEntry<JumpKeys>(serverShape);
-  const few = transformed(z.array(hop), (hops, context) => {
-    if (hops.length <= MAX_JUMPS) return hops;
-    context.issues.push({ code: 'custom', message: `has more than ${MAX_JUMPS} jump hosts`, input: hops });
-    return z.NEVER;
-  });
+  const few = z
+    .array(hop)
+    .check(z.refine(({ length }) => length <= MAX_JUMPS, `has more than ${MAX_JUMPS} jump hosts`));
   return preprocessed((raw) => listOf(raw).slice(0, MAX_JUMPS + 1), few);
 }
 
@@ -27,21 +35,14 @@ export function serverEntry<Keys extends JumpKeys>(entryShape: () => Shape): z.Z
   let shape: Shape | null = null;
   return transformed(z.unknown(), (raw, context): Keys => {
     const result = (isMapping(raw) ? entryMapping((shape ??= entryShape())) : value(readJump)).safeParse(raw);
-    if (result.success) return result.data as Keys;
-    const issues = result.error.issues.map((issue) => ({ ...issue, input: raw }) as z.core.$ZodRawIssue);
-    context.issues.push(...issues);
-    return z.NEVER;
+    return result.success ? (result.data as Keys) : refuseBy(context, result.error, raw);
   });
 }
 
 export type Shape = Readonly<Record<string, z.ZodMiniType>>;
 
 function entryMapping(shape: Shape) {
-  return transformed(mapping(shape), (keys: JumpKeys, context) => {
-    if (keys.host !== undefined) return keys;
-    context.issues.push({ code: 'custom', message: 'needs a host', input: keys });
-    return z.NEVER;
-  });
+  return mapping(shape).check(z.refine((keys: JumpKeys) => keys.host !== undefined, 'needs a host'));
 }
 
 function listOf(raw: unknown): unknown[] {

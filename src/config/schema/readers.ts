@@ -26,6 +26,7 @@ import {
   readText,
   readWord,
   readYesNo,
+  refuse,
   transformed,
   value,
 } from '../values/value.ts';
@@ -131,7 +132,6 @@ function reconnect() {
     const { minMs, maxMs } = { minMs: min ?? usualMin, maxMs: max ?? usualMax };
     if (minMs <= maxMs) return { minMs, maxMs };
     const message = `has a min of ${minMs / 1000} seconds, above its max of ${maxMs / 1000}`;
-    context.issues.push({ code: 'custom', message, input: { min, max } });
-    return z.NEVER;
+    return refuse(context, message, { min, max });
   });
 }

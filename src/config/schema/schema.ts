@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { type Endpoint, formatEndpoint, isForThisDevice } from '../../model/endpoint.ts';
 import { OPTIONS } from '../../model/options.ts';
 import type { ValueContext } from '../values/path.ts';
-import { BadValue, transformed, value } from '../values/value.ts';
+import { BadValue, refuse, transformed, value } from '../values/value.ts';
 import { FILE_OPTIONS, SECTIONS } from './file-options.ts';
 import { FORWARD_KEYS } from './keys.ts';
 import { keysOf, mapping } from './mapping.ts';
@@ -61,6 +61,5 @@ function checkMetrics<T extends { readonly listen?: Endpoint | undefined; readon
   if (metrics.listen === undefined || metrics.tokenFile !== undefined || isForThisDevice(metrics.listen))
     return metrics;
   const message = `listens on ${formatEndpoint(metrics.listen)}, where others than this device can connect, without a tokenFile: name one (it is made where it is missing), or listen on 127.0.0.1`;
-  context.issues.push({ code: 'custom', message, input: metrics });
-  return z.NEVER;
+  return refuse(context, message, metrics);
 }

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { FAILOVER } from '../../model/redundancy.ts';
 import { readDurationFrom } from '../values/duration.ts';
-import { isMapping, transformed, value } from '../values/value.ts';
+import { isMapping, refuse, refuseBy, transformed, value } from '../values/value.ts';
 import { serverEntry, type Shape } from './jump.ts';
 import type { EntryKeys, WrittenServers } from './keys.ts';
 import { mapping } from './mapping.ts';
@@ -11,11 +11,11 @@ import { mapping } from './mapping.ts';
  * entry's keys on demand, because they take memory.
  */
 export function servers(entryShape: () => Shape): z.ZodMiniType<WrittenServers> {
-  const entries = transformed(z.array(serverEntry<EntryKeys>(entryShape)), (list, context) => {
-    if (list.length > 0 && list.length <= MAX_SERVERS) return list;
-    context.issues.push({ code: 'custom', message: `must have between 1 and ${MAX_SERVERS} servers`, input: list });
-    return z.NEVER;
-  });
+  const entries = z
+    .array(serverEntry<EntryKeys>(entryShape))
+    .check(
+      z.refine(({ length }) => length > 0 && length <= MAX_SERVERS, `must have between 1 and ${MAX_SERVERS} servers`),
+    );
   const modes = mapping({
     failover: entries,
     all: entries,
@@ -23,14 +23,9 @@ export function servers(entryShape: () => Shape): z.ZodMiniType<WrittenServers> 
     back: value(readDurationFrom(1)),
   });
   const written = transformed(modes, ({ failover, all, after, back }, context): WrittenServers => {
-    const refuse = (message: string) => {
-      context.issues.push({ code: 'custom', message, input: null });
-      return z.NEVER;
-    };
     if ((failover === undefined) === (all === undefined))
-      return refuse('must have either failover or all, with a list of servers');
-    if (all !== undefined && (after ?? back) !== undefined)
-      return refuse('has after or back, which are for failover: with all, every server has the tunnel all the time');
+      return refuse(context, 'must have either failover or all, with a list of servers', null);
+    if (all !== undefined && (after ?? back) !== undefined) return refuse(context, AFTER_WITH_ALL, null);
     const times = { afterMs: after ?? FAILOVER.afterMs, backMs: back ?? FAILOVER.backMs };
     return all === undefined
       ? { mode: 'failover', entries: failover!, ...times }
@@ -40,18 +35,13 @@ export function servers(entryShape: () => Shape): z.ZodMiniType<WrittenServers> 
   return transformed(z.unknown(), (raw, context) => {
     const result = (Array.isArray(raw) ? list : written).safeParse(raw);
     if (result.success) return result.data;
-    if (isMapping(raw) || Array.isArray(raw)) context.issues.push(...result.error.issues.map(withInput(raw)));
-    else
-      context.issues.push({
-        code: 'custom',
-        message: 'must be a list of servers, such as [a.example.org, b.example.org]',
-        input: raw,
-      });
-    return z.NEVER;
+    if (!isMapping(raw) && !Array.isArray(raw))
+      return refuse(context, 'must be a list of servers, such as [a.example.org, b.example.org]', raw);
+    return refuseBy(context, result.error, raw);
   });
 }
 
-const withInput = (input: unknown) => (issue: object) => ({ ...issue, input }) as z.core.$ZodRawIssue;
+const AFTER_WITH_ALL = 'has after or back, which are for failover: with all, every server has the tunnel all the time';
 
 /** More is a mistake. */
 export const MAX_SERVERS = 8;

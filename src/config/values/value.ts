@@ -11,10 +11,21 @@ export function value<T>(read: (raw: unknown) => T): z.ZodMiniType<T> {
       return read(raw);
     } catch (error) {
       if (!(error instanceof BadValue)) throw error;
-      context.issues.push({ code: 'custom', message: error.message, input: raw });
-      return z.NEVER;
+      return refuse(context, error.message, raw);
     }
   });
+}
+
+/** Adds an issue, and stands for the value that there is not. */
+export function refuse(context: z.core.ParsePayload, message: string, input: unknown): never {
+  context.issues.push({ code: 'custom', message, input });
+  return z.NEVER;
+}
+
+/** The same with the issues that another schema found in this input. */
+export function refuseBy(context: z.core.ParsePayload, { issues }: z.core.$ZodError, input: unknown): never {
+  context.issues.push(...issues.map((issue) => ({ ...issue, input }) as z.core.$ZodRawIssue));
+  return z.NEVER;
 }
 
 /** The schema of one value or a list of them. */
