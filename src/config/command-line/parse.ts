@@ -1,9 +1,9 @@
 import { parse } from 'yaml';
 import { readJump } from '../schema/jump.ts';
 import { REFUSED } from '../ssh-config/refused-options.ts';
-import { parseOption, type SshOption } from '../ssh-config/read.ts';
+import { parseOption } from '../ssh-config/line.ts';
 import { HONOURED } from '../ssh-config/to-options.ts';
-import type { Origin } from '../ssh-config/option.ts';
+import type { Origin, SshOption } from '../ssh-config/option.ts';
 import { SSH_FLAGS, type SshFlag } from './flags.ts';
 import { BadValue } from '../values/value.ts';
 

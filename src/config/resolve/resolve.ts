@@ -3,7 +3,7 @@ import { completeServer, completeTunnel } from './defaults.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
 import { FORWARD_KEYS, type JumpKeys, type TunnelKeys } from '../schema/keys.ts';
 import type { Findings } from '../input/findings.ts';
-import type { SshOption } from '../ssh-config/read.ts';
+import type { SshOption } from '../ssh-config/option.ts';
 import type { Reading } from '../ssh-config/reading.ts';
 import { lookUp } from '../ssh-config/to-options.ts';
 import { BadValue } from '../values/value.ts';

@@ -1,7 +1,7 @@
 import { splitList } from '../values/algorithm-list.ts';
 import { ALGORITHMS, type AlgorithmKey } from '../values/algorithms.ts';
 import type { Findings } from '../input/findings.ts';
-import type { SshOption } from './read.ts';
+import type { SshOption } from './option.ts';
 
 /**
  * A list of algorithms for ssh without the names that only OpenSSH knows, so that the others on the list can be used. A list of such

@@ -11,9 +11,6 @@ import { Report, Stop } from './report.ts';
 import { hostSoFar, type Pass } from './subject.ts';
 import { type Source, walk } from './walk.ts';
 
-export { parseOption } from './line.ts';
-export type { SshOption } from './option.ts';
-
 /** What to look up in the files. */
 export interface SshConfigRequest {
   /** The host as the user named it, which `Host` is matched with. */

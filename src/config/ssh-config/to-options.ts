@@ -12,7 +12,8 @@ import { openSshList } from './openssh-algorithms.ts';
 import { reportRefused } from './refused-options.ts';
 import { SSH_OPTIONS, type TunnelKeys } from '../schema/keys.ts';
 import { tunnelSchema } from '../schema/schema.ts';
-import { readSshConfig, type SshConfigRequest, type SshOption } from './read.ts';
+import type { SshOption } from './option.ts';
+import { readSshConfig, type SshConfigRequest } from './read.ts';
 import { expandTokens, tokensOf, tokenValues } from './tokens.ts';
 import { BadValue } from '../values/value.ts';
 

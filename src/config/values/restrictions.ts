@@ -5,7 +5,7 @@ import { type AuthMethod, type ChannelTimeout, OPTIONS, type RekeyLimit } from '
 import { readList, splitList } from './algorithm-list.ts';
 import { readDuration } from './duration.ts';
 import { matchesGlob } from '../../lib/glob.ts';
-import { BadValue, isEmpty, readText, show } from './value.ts';
+import { BadValue, isEmpty, readText, readYesNo, show } from './value.ts';
 
 /** Keys of a server that restrict, as the options of ssh_config(5) with their names. */
 
@@ -41,11 +41,7 @@ export function allowedMethods(keys: {
 
 /** PubkeyAuthentication. Its values `unbound` and `host-bound` concern agent forwarding, and mean yes here. */
 export function readPubkeyAuthentication(raw: unknown): boolean {
-  if (isEmpty(raw)) throw new BadValue('is empty');
-  const word = String(raw).toLowerCase();
-  if (['yes', 'true', 'unbound', 'host-bound'].includes(word)) return true;
-  if (word === 'no' || word === 'false') return false;
-  throw new BadValue(`must be yes or no, not ${show(raw)}`);
+  return ['unbound', 'host-bound'].includes(String(raw).toLowerCase()) || readYesNo(raw);
 }
 
 /** The default signature algorithms (RFC 8332, RFC 5656, RFC 8709, and those of certificates and security keys). SHA-1 has to be named. */

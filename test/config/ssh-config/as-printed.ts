@@ -1,7 +1,7 @@
 import { hostname, userInfo } from 'node:os';
 import { readDuration } from '../../../src/config/values/duration.ts';
 import type { ConfigEnvironment } from '../../../src/config/input/environment.ts';
-import type { SshOption } from '../../../src/config/ssh-config/read.ts';
+import type { SshOption } from '../../../src/config/ssh-config/option.ts';
 import { expandTokens, tokensOf, tokenValues } from '../../../src/config/ssh-config/tokens.ts';
 
 /** Our options in the words of `ssh -G`: by keyword, the lines that it prints. */

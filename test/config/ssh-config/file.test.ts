@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { type ConfigEnvironment, systemEnvironment } from '../../../src/config/input/environment.ts';
-import { parseOption, readSshConfig, type SshConfigRequest } from '../../../src/config/ssh-config/read.ts';
+import { parseOption } from '../../../src/config/ssh-config/line.ts';
+import { readSshConfig, type SshConfigRequest } from '../../../src/config/ssh-config/read.ts';
 
 let folder = '';
 let env: ConfigEnvironment;

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { systemEnvironment } from '../../../src/config/input/environment.ts';
-import { parseOption, readSshConfig } from '../../../src/config/ssh-config/read.ts';
+import { parseOption } from '../../../src/config/ssh-config/line.ts';
+import { readSshConfig } from '../../../src/config/ssh-config/read.ts';
 
 const origin = { file: 'command line', line: 1, column: 1 };
 const folder = mkdtempSync(join(tmpdir(), 'ssh-config-'));

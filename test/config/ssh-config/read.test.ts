@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type ConfigEnvironment, systemEnvironment } from '../../../src/config/input/environment.ts';
-import { parseOption, readSshConfig, type SshOption } from '../../../src/config/ssh-config/read.ts';
+import { parseOption } from '../../../src/config/ssh-config/line.ts';
+import type { SshOption } from '../../../src/config/ssh-config/option.ts';
+import { readSshConfig } from '../../../src/config/ssh-config/read.ts';
 import { asPrintedBySsh, sameWords } from './as-printed.ts';
 
 /** Each file of cases/ names in its first line the hosts that it is asked for; what we read must be what ssh reads. */
