@@ -1,3 +1,4 @@
+import { groupBy, groupByEach } from '../lib/maps.ts';
 import { isLoopbackHost } from '../model/endpoint.ts';
 import type { FleetDevice, FleetTrouble, TroubleCode } from './document.ts';
 import type { Connection, FleetFacts, Listener } from './facts.ts';
@@ -33,35 +34,23 @@ interface Index {
 function indexOf({ listeners, connections, processes, keys, uids }: FleetFacts): Index {
   const sshd = [...processes].filter(([, { name }]) => isSshd(name));
   return {
-    listeners: grouped(listeners, ({ port }) => [port]),
-    connectionsTo: grouped(connections, ({ localPort }) => [localPort]),
-    connectionsOf: grouped(connections, ({ pids }) => pids),
-    sessions: new Map([...grouped(sshd, ([, { uid }]) => [uid])].map(([uid, all]) => [uid, all.map(([pid]) => pid)])),
+    listeners: groupBy(listeners, ({ port }) => port),
+    connectionsTo: groupBy(connections, ({ localPort }) => localPort),
+    connectionsOf: groupByEach(connections, ({ pids }) => pids),
+    sessions: new Map([...groupBy(sshd, ([, { uid }]) => uid)].map(([uid, all]) => [uid, all.map(([pid]) => pid)])),
     sshdPorts: new Set(
       listeners
         .filter(({ program, pids }) => isSshd(program) && pids.some((pid) => processes.get(pid)?.uid === 0))
         .map(({ port }) => port),
     ),
     usersOfPort: new Map(
-      [...grouped(keys, ({ listens }) => [...new Set(listens.map(({ port }) => port))])].map(([port, all]) => [
+      [...groupByEach(keys, ({ listens }) => [...new Set(listens.map(({ port }) => port))])].map(([port, all]) => [
         port,
         [...new Set(all.map(({ user }) => user))],
       ]),
     ),
     userOfUid: new Map([...uids].map(([user, uid]) => [uid, user])),
   };
-}
-
-function grouped<T>(all: readonly T[], keysOf: (one: T) => readonly number[]): Map<number, T[]> {
-  const groups = new Map<number, T[]>();
-  for (const one of all) {
-    for (const key of keysOf(one)) {
-      const group = groups.get(key);
-      if (group === undefined) groups.set(key, [one]);
-      else group.push(one);
-    }
-  }
-  return groups;
 }
 
 /** `sshd`, and the program of a session since OpenSSH 9.8. */

@@ -1,4 +1,5 @@
 import { fingerprint } from '../connection/known-hosts/key-blob.ts';
+import { groupBy } from '../lib/maps.ts';
 import { printable } from '../lib/text.ts';
 import { SPARE_FILE } from '../server-rules/server-setup.ts';
 import { readRegisteredKey, type RegisteredKey } from './register.ts';
@@ -58,14 +59,9 @@ interface Process {
 
 /** Null where the answer is not whole. */
 export function readFacts(text: string): FleetFacts | null {
-  const lines = new Map<string, string[][]>();
-  for (const line of text.split('\n')) {
-    const [word = '', ...values] = line.split('\t');
-    const same = lines.get(word);
-    if (same === undefined) lines.set(word, [values]);
-    else same.push(values);
-  }
-  const all = (word: string) => lines.get(word) ?? [];
+  const lines = text.split('\n').map((line) => line.split('\t'));
+  const byWord = groupBy(lines, ([word = '']) => word);
+  const all = (word: string) => (byWord.get(word) ?? []).map(([, ...values]) => values);
   const one = (word: string) => all(word)[0]?.[0] ?? null;
   if (one('end') === null) return null;
   const nowMs = orNull(Number(one('now')) * 1000);
