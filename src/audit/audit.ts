@@ -1,9 +1,8 @@
 import { abortable } from '../lib/async/abort.ts';
 import { firstToEnd, waitFor } from '../lib/async/scope.ts';
-import { sleep } from '../lib/async/clock.ts';
+import { deadline } from '../lib/async/deadline.ts';
 import { printable } from '../lib/text.ts';
-import { accessOf, combine } from '../server-rules/access.ts';
-import { hasPort } from '../server-rules/choose-port.ts';
+import { accessOfAll } from '../server-rules/access.ts';
 import { sharesKey } from '../server-rules/same-login.ts';
 import { asFailure, TunnelFailure } from '../model/failure.ts';
 import type { TunnelSpec } from '../model/spec.ts';
@@ -46,7 +45,7 @@ export async function auditTunnel(
 ): Promise<TunnelAudit> {
   const sameKey = [tunnel, ...tunnels.filter((other) => other.name !== tunnel.name && sharesKey(tunnel, other))];
   const spec = { ...tunnel, forwards: sameKey.flatMap(({ forwards }) => forwards) };
-  const access = combine(sameKey.map((one) => accessOf(one, hasPort(one))));
+  const access = accessOfAll(sameKey);
   const needed = neededBy(access, spec);
   const attempts = attemptsFor(spec, access, deps.clock, deps.knownSockets ?? KNOWN_SOCKETS).filter(
     ({ hole }) => !needed.has(hole),
@@ -137,23 +136,19 @@ async function tryOnce(
       return { verdict: 'unknown', detail: `no connection: ${code}: ${message}` };
     }
     try {
-      return await firstToEnd<Observation | null>(signal, [
-        ...login.lost.map((lost) => waitFor(lost)),
-        (over) => abortable(attempt.run(login, over), over),
-        (over) => late(deps, over),
-      ]);
+      const run = (own: AbortSignal) =>
+        firstToEnd<Observation | null>(own, [
+          ...login.lost.map((lost) => waitFor(lost)),
+          (over) => abortable(attempt.run(login, over), over),
+        ]);
+      return await deadline(deps.clock, ATTEMPT_MS, () => TOO_LATE, run, signal);
     } catch (error) {
       signal.throwIfAborted();
-      await logins.drop();
+      await logins.end();
       const failure = asFailure(error);
       if (failure === TOO_LATE || tries === 2) return { verdict: 'unknown', detail: failure.message };
     }
   }
-}
-
-async function late({ clock }: AuditDeps, signal: AbortSignal): Promise<never> {
-  await sleep(clock, ATTEMPT_MS, signal);
-  throw TOO_LATE;
 }
 
 const ATTEMPT_MS = 12_000;
@@ -166,7 +161,7 @@ interface Logins {
   current(): OpenLogin | null;
   /** The first that succeeded, or null. */
   first(): OpenLogin | null;
-  drop(): Promise<void>;
+  /** Closes the present one. */
   end(): Promise<void>;
 }
 
@@ -174,11 +169,6 @@ function createLogins(spec: TunnelSpec, deps: OpenLoginDeps, signal: AbortSignal
   let current: OpenLogin | null = null;
   let failure: unknown = null;
   let first: OpenLogin | null = null;
-  const end = async () => {
-    const login = current;
-    current = null;
-    await login?.close();
-  };
   return {
     get: async () => {
       // A server that refused a login is not asked again and again.
@@ -194,7 +184,10 @@ function createLogins(spec: TunnelSpec, deps: OpenLoginDeps, signal: AbortSignal
     },
     current: () => current,
     first: () => first,
-    drop: end,
-    end,
+    end: async () => {
+      const login = current;
+      current = null;
+      await login?.close();
+    },
   };
 }

@@ -1,6 +1,5 @@
 import { printable } from '../lib/text.ts';
-import { accessOf, combine } from '../server-rules/access.ts';
-import { hasPort } from '../server-rules/choose-port.ts';
+import { accessOfAll } from '../server-rules/access.ts';
 import { keyOptions, matchBlock, matchOptions } from '../server-rules/rules.ts';
 import { sharesKey, sharesUser } from '../server-rules/same-login.ts';
 import type { TunnelSpec } from '../model/spec.ts';
@@ -61,13 +60,12 @@ function reportOf(
 ): TunnelReport {
   const sameUser = tunnels.filter((other) => sharesUser(spec, other));
   const sameKey = sameUser.filter((other) => sharesKey(spec, other));
-  const accessFor = (all: readonly TunnelSpec[]) => combine(all.map((one) => accessOf(one, hasPort(one))));
-  const options = keyOptions(accessFor(sameKey));
+  const options = keyOptions(accessOfAll(sameKey));
   const methods = sameUser.map((other) => methodsOf(other, audits));
   const block = matchBlock(
     spec.user,
     matchOptions(
-      accessFor(sameUser),
+      accessOfAll(sameUser),
       methods.includes(null) ? [] : [...new Set(methods.filter((method) => method !== null))],
     ),
   );

@@ -1,6 +1,6 @@
 import { WILDCARD_PROBE_HOST, type Endpoint, type TcpEndpoint, isLoopbackListener } from '../model/endpoint.ts';
 import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
-import { choosePort } from './choose-port.ts';
+import { choosePort, hasPort } from './choose-port.ts';
 import { permitHost } from './permit-host.ts';
 
 /**
@@ -51,6 +51,11 @@ export function accessOf(spec: AccessSpec, jump: boolean): Access {
     socketTarget: targets.some(({ type }) => type === 'unix'),
     notes: notesOn(forwards, verify),
   };
+}
+
+/** The access of one key, or one user, for these tunnels. */
+export function accessOfAll(specs: readonly AccessSpec[]): Access {
+  return combine(specs.map((spec) => accessOf(spec, hasPort(spec))));
 }
 
 /** The access of a user that logs in for several tunnels. */

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { type Clock, sleepUntil } from '../../lib/async/clock.ts';
 import { createEmitter } from '../../lib/async/emitter.ts';
+import { succeeds } from '../../lib/async/succeeds.ts';
 import { type Access, allowsListen } from '../../server-rules/access.ts';
 import { discard } from '../../net/dial.ts';
 import { asFailure } from '../../model/failure.ts';
@@ -121,13 +122,7 @@ export async function reachListeners(
       seen ??= { verdict: 'closed', detail: `nothing listens at ${WILDCARD_PROBE_HOST}:${port} of the server` };
     // The server counts new connections: one port stands for all.
     else if (seen === null && seesServer(spec, connection)) {
-      const answers = await dialPort(port, REACH_MS).then(
-        (dialled) => {
-          discard(dialled);
-          return true;
-        },
-        () => false,
-      );
+      const answers = await succeeds(dialPort(port, REACH_MS).then(discard));
       signal.throwIfAborted();
       const words = `port ${port} of the server ${answers ? 'answers' : 'does not answer'} from here`;
       if (answers) return { verdict: 'unknown', detail: `${words}: GatewayPorts yes, or another program` };

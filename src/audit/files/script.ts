@@ -163,6 +163,5 @@ fi
 section end
 `
   .trim()
-
   .replaceAll('MAX_FILE', String(MAX_FILE_BYTES))
   .replace('MAX_ACCOUNTS', String(MAX_ACCOUNTS));
