@@ -24,10 +24,11 @@ export function createPinger(probe: Probe = pingOnce): Pinger {
       const ask = async (host: string, own: AbortSignal) => {
         const address = await addressOf(host);
         own.throwIfAborted();
-        return probe(address, own);
+        if (!(await probe(address, own))) throw new Error('no answer');
+        return true;
       };
       const askAll = (own: AbortSignal) =>
-        abortable(anyTrue(hosts.filter(isPlausibleHost).map((host) => ask(host, own))), own);
+        abortable(Promise.any(hosts.filter(isPlausibleHost).map((host) => ask(host, own))), own);
       try {
         return await deadline(systemClock, ANSWER_WITHIN_S * 1000, () => new Error('no answer'), askAll, signal);
       } catch {
@@ -48,15 +49,6 @@ export function isPlausibleHost(host: string): boolean {
 /** Names are resolved here, because ping's own look-up is not bounded by its time-out. */
 async function addressOf(host: string): Promise<string> {
   return isIP(host) === 0 ? (await lookup(host)).address : host;
-}
-
-async function anyTrue(answers: Promise<boolean>[]): Promise<boolean> {
-  return Promise.any(answers.map(trueOrFail)).catch(() => false);
-}
-
-async function trueOrFail(answer: Promise<boolean>): Promise<true> {
-  if (!(await answer)) throw new Error('no answer');
-  return true;
 }
 
 /**
