@@ -119,10 +119,7 @@ function clock({ wall }: DeviceDeps, report: ReportStep): void {
 const BUILT_AFTER = Date.UTC(2026, 0, 1);
 
 async function stateDirectory({ stateDirectory: path, fix, account }: DeviceDeps, report: ReportStep): Promise<void> {
-  const owner = await stat(path).then(
-    ({ uid }) => uid,
-    () => null,
-  );
+  const owner = (await stat(path).catch(() => null))?.uid ?? null;
   if (owner !== null && owner !== process.getuid?.() && process.getuid?.() !== 0) {
     report(
       'state directory',

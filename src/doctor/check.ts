@@ -40,16 +40,12 @@ export interface Step {
   readonly lasting?: true;
 }
 
-/** The check to which a failure belongs. */
-export function stepOf(code: FailureCode): StepName {
-  return STEP_OF[code];
-}
-
-/** The same with its cure, where all steps before `reached` succeeded: a connection may end, or fall silent, at any of them. */
+/** The check to which a failure belongs, with its cure, where all steps before `reached` succeeded: a connection may end, or fall silent, at any of them. */
 export function stepAndCureOf(failure: TunnelFailure, reached: number): readonly [step: StepName, cure: string] {
   // With several forwards it may have stopped at a later one.
   const next = STEPS[Math.min(reached, STEPS.indexOf('forward'))]!;
-  if (!AT_ANY_STEP.has(failure.code) || reached <= STEPS.indexOf('banner')) return [stepOf(failure.code), failure.hint];
+  if (!AT_ANY_STEP.has(failure.code) || reached <= STEPS.indexOf('banner'))
+    return [STEP_OF[failure.code], failure.hint];
   if (failure.hint !== FAILURES[failure.code].hint) return [next, failure.hint];
   return [
     next,
@@ -59,7 +55,8 @@ export function stepAndCureOf(failure: TunnelFailure, reached: number): readonly
 
 const AT_ANY_STEP: ReadonlySet<FailureCode> = new Set(['handshake-failed', 'disconnected', 'keepalive-lost']);
 
-const STEP_OF: Readonly<Record<FailureCode, StepName>> = {
+/** The check to which a failure belongs. */
+export const STEP_OF: Readonly<Record<FailureCode, StepName>> = {
   'network-down': 'TCP',
   'dns-failed': 'name',
   'connect-refused': 'TCP',

@@ -6,7 +6,7 @@ import type { DaemonStep, StepResult, SourcePortFacts } from './types.ts';
 import { algorithmsStep } from './key-exchange.ts';
 import { EXPOSED_CURE } from './listener-steps.ts';
 import { sourcePortStep } from './source-port.ts';
-import { stepOf } from './check.ts';
+import { STEP_OF } from './check.ts';
 
 /** The results of the steps of a login, from the daemon's status of a tunnel. */
 export function stepsFromStatus(
@@ -17,7 +17,7 @@ export function stepsFromStatus(
   const { phase, failure } = tunnel;
   if (phase !== 'up' && phase !== 'forwarding') {
     if (failure === undefined) return [['banner', 'skip', `the daemon has not tried yet (${phase})`]];
-    return [[stepOf(failure.code), 'fail', `the daemon reports: ${failure.message}`, failure.hint]];
+    return [[STEP_OF[failure.code], 'fail', `the daemon reports: ${failure.message}`, failure.hint]];
   }
   const rtt = tunnel.rttMs === undefined ? '' : `, ${tunnel.rttMs} ms away`;
   const silent: readonly StepResult[] =
