@@ -1,3 +1,4 @@
+import { createEmitter } from '../lib/async/emitter.ts';
 import type { Logger } from '../lib/log/log.ts';
 
 /** What the daemon has to do without: its socket, its state files, its log. The tunnels run all the same. */
@@ -12,7 +13,7 @@ export interface Problems {
 /** Each is logged when it begins and when it is over, however often it is reported. */
 export function createProblems(log: Pick<Logger, 'warn' | 'info'>): Problems {
   const known = new Map<string, string>();
-  const listeners = new Set<() => void>();
+  const changes = createEmitter();
   return {
     report: (about, message) => {
       const before = known.get(about);
@@ -21,9 +22,9 @@ export function createProblems(log: Pick<Logger, 'warn' | 'info'>): Problems {
       else known.set(about, message);
       if (before === undefined) log.warn(message ?? '');
       else if (message === null) log.info(`${about} works again`);
-      for (const listener of listeners) listener();
+      changes.emit();
     },
     list: () => [...known.values()],
-    subscribe: (listener) => void listeners.add(listener),
+    subscribe: (listener) => void changes.subscribe(listener),
   };
 }

@@ -42,7 +42,7 @@ export function watchNetwork(
   sinceBootMs: () => number = sinceBoot,
   notify: Notify = kernelReports,
 ): NetworkWatch {
-  const listeners = new Set<(what: NetworkChange) => void>();
+  const changes = createEmitter<[what: NetworkChange]>();
   const looked = createEmitter();
   let last = { now: clock.now(), boot: sinceBootMs(), view: readView() };
   let cancel = () => {};
@@ -56,7 +56,7 @@ export function watchNetwork(
     const changed = slept ? 'woke up' : isSameView(last.view, next.view) ? null : 'the network changed';
     last = next;
     lookIn(pollMs);
-    if (changed !== null) for (const listener of listeners) listener(changed);
+    if (changed !== null) changes.emit(changed);
     looked.emit();
   };
   const lookIn = (ms: number) => {
@@ -72,10 +72,7 @@ export function watchNetwork(
   const pollMs = stopReports === null ? POLL_MS : SELDOM_MS;
   lookIn(pollMs);
   return {
-    subscribe: (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
+    subscribe: changes.subscribe,
     onLook: looked.subscribe,
     lostAddress: async (address) => {
       if (!interfaces().some((entry) => !entry.internal && isIP(entry.address) === isIP(address))) return false;

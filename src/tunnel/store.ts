@@ -1,4 +1,5 @@
 import type { Clock } from '../lib/async/clock.ts';
+import { createEmitter, type Emitter } from '../lib/async/emitter.ts';
 import type { AgreedAlgorithms } from '../connection/ssh/connection.ts';
 import { hintFor, type TunnelFailure } from '../model/failure.ts';
 import type { TunnelSpec } from '../model/spec.ts';
@@ -148,22 +149,21 @@ export interface Store {
   state(): TunnelState;
   dispatch(event: TunnelEvent): void;
   /** Calls `listener` after each event; the answer ends that. */
-  readonly subscribe: (listener: (now: TunnelState, before: TunnelState, event: TunnelEvent) => void) => () => void;
+  readonly subscribe: Changes['subscribe'];
 }
 
+type Changes = Emitter<[now: TunnelState, before: TunnelState, event: TunnelEvent]>;
+
 export function createStore(spec: TunnelSpec, clock: Clock): Store {
-  const listeners = new Set<Parameters<Store['subscribe']>[0]>();
+  const changes: Changes = createEmitter();
   let state = initialState(spec, clock.now());
   return {
     state: () => state,
     dispatch: (event) => {
       const before = state;
       state = reduce(state, event, { now: clock.now(), tunnel: spec.name });
-      for (const listener of listeners) listener(state, before, event);
+      changes.emit(state, before, event);
     },
-    subscribe: (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
+    subscribe: changes.subscribe,
   };
 }

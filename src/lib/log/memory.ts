@@ -1,3 +1,5 @@
+import { createEmitter } from '../async/emitter.ts';
+
 /** The most recent log lines, bounded in number and size, with subscribers for new ones. */
 export interface LogMemory {
   add(line: string): void;
@@ -9,7 +11,7 @@ export interface LogMemory {
 
 export function createLogMemory(maxLines = 1000, maxCharacters = 256 * 1024): LogMemory {
   const lines: string[] = [];
-  const listeners = new Set<(line: string) => void>();
+  const added = createEmitter<[line: string]>();
   let characters = 0;
   return {
     add: (line) => {
@@ -18,12 +20,9 @@ export function createLogMemory(maxLines = 1000, maxCharacters = 256 * 1024): Lo
       while (lines.length > 1 && (lines.length > maxLines || characters > maxCharacters)) {
         characters -= lines.shift()!.length;
       }
-      for (const listener of listeners) listener(line);
+      added.emit(line);
     },
     recent: (count, accept) => (count === 0 ? [] : lines.filter(accept).slice(-count)),
-    follow: (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
+    follow: added.subscribe,
   };
 }
