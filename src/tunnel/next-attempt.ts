@@ -1,7 +1,7 @@
 import type { JoinedShare } from '../connection/shared/connection-pool.ts';
 import type { FailureCode, TunnelFailure } from '../model/failure.ts';
 import type { Phase } from '../model/state.ts';
-import type { PaceRequest } from '../net/pacing/types.ts';
+import type { TurnRequest } from '../net/pacing/turns.ts';
 import {
   blockedDelay,
   cheapDelay,
@@ -161,12 +161,11 @@ export function logIn(history: History): History {
 }
 
 /** The tunnel's request for a turn at the server. */
-export function turnRequest({ rejections, urgent, turnAt }: History, worked: boolean): TurnRequest {
+export function turnRequest(
+  { rejections, urgent, turnAt }: History,
+  worked: boolean,
+): Pick<TurnRequest, 'loginHistory' | 'urgent' | 'since'> {
   return { loginHistory: loginHistoryOf(rejections, worked), urgent, since: turnAt };
-}
-
-interface TurnRequest extends Pick<PaceRequest, 'loginHistory' | 'urgent'> {
-  readonly since: number;
 }
 
 /**

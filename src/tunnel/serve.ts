@@ -112,7 +112,7 @@ function keepRemotely(serving: Serving, tracker: ForwardTracker, signal: AbortSi
   const { spec, deps, memory } = tunnel;
   const { clock, random, log, listeners, store } = deps;
   const { connection } = share;
-  const evictOnce = once(() => startEviction(serving, signal));
+  let isEvicting = false;
   return keepRemoteListeners(
     connection,
     spec.forwards,
@@ -154,7 +154,8 @@ function keepRemotely(serving: Serving, tracker: ForwardTracker, signal: AbortSi
       },
       onRefused: (index, { refusal, failure, elsewhere }) => {
         tracker.onRefused(index, refusal, failure, elsewhere);
-        evictOnce();
+        if (!isEvicting) startEviction(serving, signal);
+        isEvicting = true;
       },
     },
     signal,
@@ -186,13 +187,4 @@ function startEviction({ share, tunnel }: Serving, signal: AbortSignal): void {
   // The tunnels that share the connection may have ports in common.
   const earlierPorts = (current: number) => share.notYetEvicted(memory.ports?.earlier(current) ?? []);
   void evict(addresses, earlierPorts, { clock: deps.clock, turns: deps.device.turns, spec }, signal);
-}
-
-function once(work: () => void): () => void {
-  let done = false;
-  return () => {
-    if (done) return;
-    done = true;
-    work();
-  };
 }
