@@ -50,6 +50,7 @@ if [ ! -d "$state" ]; then
   finished=yes
   # A run that was killed may have left no more than this.
   remove_folders
+  drop_spare
   say "nothing to undo: this server was not set up for $user"
   exit 0
 fi

@@ -72,7 +72,7 @@ if command -v ss >/dev/null 2>&1; then ss -ltn | awk '{ print $4 }'
 else netstat -an 2>/dev/null | awk 'toupper($0) ~ /LISTEN/ && /^tcp/ { print $4 }'
 fi | sed -n 's/.*[:.]\([0-9][0-9]*\)$/\1/p' | sort -un | while read -r port; do say listening "$port"; done
 if [ -r "$range" ]; then say range "$(head -n 1 "$range")"; fi
-if [ -r "$spare.pub" ]; then say spare "$(cut -d ' ' -f 1,2 "$spare.pub")"; fi
+if [ -e "$spare" ] && [ -r "$spare.pub" ]; then say spare "$(cut -d ' ' -f 1,2 "$spare.pub")"; fi
 say end
 `.trim();
 

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { SPARE_FILE } from '../../../src/server-rules/server-setup.ts';
 import { lookScript, readLook } from '../../../src/setup/via/look.ts';
 import { DEFAULT_RANGE } from '../../../src/setup/via/ports.ts';
+import { tempDir } from '../../support/until.ts';
 
 test('shows any user of this machine what there is', () => {
   const output = execFileSync('sh', ['-s'], { input: lookScript('daemon'), encoding: 'utf8' });
@@ -13,6 +17,16 @@ test('shows any user of this machine what there is', () => {
   assert.deepEqual(look.range, DEFAULT_RANGE);
   const nobody = execFileSync('sh', ['-s'], { input: lookScript('no-such-user'), encoding: 'utf8' });
   assert.equal(readLook(nobody, 'no-such-user')?.user, null);
+});
+
+test('sees the spare key only where both of its halves are there', async (t) => {
+  const spare = join(await tempDir(t), 'spare');
+  const script = lookScript('daemon').replace(SPARE_FILE, spare);
+  const seen = () => readLook(execFileSync('sh', ['-s'], { input: script, encoding: 'utf8' }), 'daemon')!.spare;
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', spare]);
+  assert.notEqual(seen(), null);
+  rmSync(spare);
+  assert.equal(seen(), null);
 });
 
 test('reads strictly what the server says, and lets nothing of it reach the terminal raw', () => {

@@ -7,7 +7,7 @@ import { forwards, printed, runScript, untilListening } from './fixture.ts';
 const LISTENER = '8080:localhost:2022';
 
 /** Programs behind which the script is killed: every change that it makes is between two of them. */
-const STEPS = ['useradd', 'userdel', 'mkdir', 'mv', 'rm', 'sshd'];
+const STEPS = ['useradd', 'userdel', 'mkdir', 'mv', 'rm', 'sshd', 'ssh-keygen', 'ln'];
 
 for (const config of ['Include /etc/ssh/sshd_config.d/*\n', 'X11Forwarding yes']) {
   test(`is finished or undone by the next run when it is killed at any step: ${JSON.stringify(config)}`, async (t) => {
@@ -16,7 +16,7 @@ for (const config of ['Include /etc/ssh/sshd_config.d/*\n', 'X11Forwarding yes']
     await untilListening(world);
     for (const name of STEPS) installKiller(world, name);
     const [script, undoing] = [
-      await printed(world, ['server-setup']),
+      await printed(world, ['server-setup', '--spare-host-key']),
       await printed(world, ['server-setup', '--undo']),
     ];
     const before = world.snapshot();
