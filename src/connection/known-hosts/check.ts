@@ -35,15 +35,18 @@ function canonicalHost(host: string): string {
 /** In steps, for inSlices(): the lines about the host, in their order. A hashed line takes 10 µs on a PC. */
 export function* entriesAbout(
   entries: readonly KnownHostsEntry[],
-  { name, withoutPort }: HostQuery,
+  query: HostQuery,
 ): Generator<undefined, KnownHostsEntry[]> {
   const about: KnownHostsEntry[] = [];
   for (const entry of entries) {
     yield;
-    if (matchesHost(entry.hosts, name) || (withoutPort !== null && matchesHost(entry.hosts, withoutPort)))
-      about.push(entry);
+    if (isAbout(entry, query)) about.push(entry);
   }
   return about;
+}
+
+export function isAbout({ hosts }: KnownHostsEntry, { name, withoutPort }: HostQuery): boolean {
+  return matchesHost(hosts, name) || (withoutPort !== null && matchesHost(hosts, withoutPort));
 }
 
 /** The result of a look-up of a server's key in known_hosts. */

@@ -138,10 +138,8 @@ async function openForAppending(file: string): Promise<FileHandle> {
 async function isOfAnotherUser(folder: string): Promise<boolean> {
   if (process.getuid?.() !== 0) return false;
   checkForeignLinks(join(folder, 'known_hosts'));
-  return await stat(folder).then(
-    ({ uid }) => uid !== 0,
-    () => false,
-  );
+  const stats = await stat(folder).catch(() => null);
+  return stats !== null && stats.uid !== 0;
 }
 
 /** Creates only the last directory (`~/.ssh`): a missing home is a fault that must not be hidden. */

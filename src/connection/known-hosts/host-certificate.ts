@@ -1,10 +1,9 @@
 import { printable } from '../../lib/text.ts';
 import { type Certificate, FOREVER, isSigned, LAST_SECOND } from '../ssh/certificate.ts';
 import type { HostCertificate } from '../../model/host-certificate.ts';
-import type { HostQuery } from './check.ts';
+import { isAbout, type HostQuery } from './check.ts';
 import { fingerprint, keyTypeOf } from './key-blob.ts';
 import { matchesGlob } from '../../lib/glob.ts';
-import { matchesHost } from './match.ts';
 import type { KnownHostsEntry } from './parse.ts';
 
 /**
@@ -53,10 +52,6 @@ export function checkHostCertificate(
 /** The @cert-authority lines about the host: where there is none, no certificate is requested. */
 export function authoritiesOf(entries: readonly KnownHostsEntry[], query: HostQuery): readonly KnownHostsEntry[] {
   return entries.filter((entry) => entry.marker === 'cert-authority' && isAbout(entry, query));
-}
-
-function isAbout({ hosts }: KnownHostsEntry, { name, withoutPort }: HostQuery): boolean {
-  return matchesHost(hosts, name) || (withoutPort !== null && matchesHost(hosts, withoutPort));
 }
 
 function unfitness(

@@ -47,13 +47,15 @@ export async function prepareHostKeyVerifier(
   clock: Pick<Clock, 'wall'> = systemClock,
 ): Promise<HostKeyVerifier> {
   const query = hostQuery(spec.host, spec.port, spec.hostKeyAlias);
-  const loaded = await loadKnownHosts([...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles]);
+  const files = [...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles];
+  const loaded = await loadKnownHosts(files);
   for (const { file, line, message } of loaded.problems) log.debug(`${file}:${line}: ${message}`);
   return new KnownHostsVerifier({
     spec,
     log,
     clock,
     query,
+    files,
     loaded,
     revocation: await loadRevokedKeys(spec.revokedHostKeys),
     // One connection needs no other lines, and few lines make the synchronous look-up fast.
@@ -66,6 +68,7 @@ interface KnownHost {
   readonly log: Logger;
   readonly clock: Pick<Clock, 'wall'>;
   readonly query: HostQuery;
+  readonly files: readonly string[];
   readonly loaded: Awaited<ReturnType<typeof loadKnownHosts>>;
   readonly revocation: Awaited<ReturnType<typeof loadRevokedKeys>>;
   readonly entries: readonly KnownHostsEntry[];
@@ -218,9 +221,24 @@ class KnownHostsVerifier implements HostKeyVerifier {
   }
 
   #explain(verdict: Refusal, query: HostQuery, key: Buffer, notes: readonly string[]): TunnelFailure {
-    const { spec, loaded } = this.#known;
-    const files = [...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles];
-    return explain(verdict, query, key, files, loaded.problems, notes);
+    const shown = shownBy(query, key);
+    switch (verdict.type) {
+      case 'revoked':
+        return new TunnelFailure('host-key-revoked', `${shown}, which ${where(verdict.entry)} revokes`);
+      case 'changed':
+        return new TunnelFailure(
+          'host-key-changed',
+          `${shown}, but the known key is ${listed(verdict.entries)}${inBrackets(notes)}`,
+        );
+      case 'unknown': {
+        const { files, loaded } = this.#known;
+        const looked = files.length === 0 ? 'any file' : files.join(', ');
+        return new TunnelFailure(
+          'host-key-unknown',
+          `${shown}, which is not in ${looked}${inBrackets([...firstOf(loaded.problems), ...notes])}`,
+        );
+      }
+    }
   }
 
   trusted(): boolean {
@@ -357,33 +375,6 @@ function linesFor(keys: readonly Buffer[], query: HostQuery): readonly string[] 
 }
 
 type Refusal = Exclude<ReturnType<typeof checkHostKey>, { type: 'known' }>;
-
-function explain(
-  verdict: Refusal,
-  query: HostQuery,
-  key: Buffer,
-  files: readonly string[],
-  problems: readonly KnownHostsProblem[],
-  notes: readonly string[],
-): TunnelFailure {
-  const shown = shownBy(query, key);
-  switch (verdict.type) {
-    case 'revoked':
-      return new TunnelFailure('host-key-revoked', `${shown}, which ${where(verdict.entry)} revokes`);
-    case 'changed':
-      return new TunnelFailure(
-        'host-key-changed',
-        `${shown}, but the known key is ${listed(verdict.entries)}${inBrackets(notes)}`,
-      );
-    case 'unknown': {
-      const looked = files.length === 0 ? 'any file' : files.join(', ');
-      return new TunnelFailure(
-        'host-key-unknown',
-        `${shown}, which is not in ${looked}${inBrackets([...firstOf(problems), ...notes])}`,
-      );
-    }
-  }
-}
 
 function inBrackets(notes: readonly string[]): string {
   return notes.length === 0 ? '' : ` (${notes.join('; ')})`;

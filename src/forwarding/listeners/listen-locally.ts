@@ -103,10 +103,7 @@ async function placesOf(endpoint: Endpoint, family: Family): Promise<readonly Ca
 async function removeDead(path: string): Promise<void> {
   await inDirectory(dirname(path), async (directory) => {
     const there = directory.at(basename(path));
-    const isSocket = await lstat(there).then(
-      (stats) => stats.isSocket(),
-      () => false,
-    );
-    if (isSocket && (await connectError(there)) === 'ECONNREFUSED') await unlink(there);
+    const stats = await lstat(there).catch(() => null);
+    if (stats?.isSocket() === true && (await connectError(there)) === 'ECONNREFUSED') await unlink(there);
   });
 }
