@@ -13,6 +13,7 @@ import {
   type YAMLMap,
 } from 'yaml';
 import { printable } from '../lib/text.ts';
+import type { ConfigProblem } from '../model/config.ts';
 import type { Path } from './schema/mapping.ts';
 import { findExcess, MAX_ALIASES, TOO_MANY_ALIASES } from './excess.ts';
 import { type SyntaxProblem, syntaxProblem } from './syntax.ts';
@@ -21,14 +22,11 @@ import { type SyntaxProblem, syntaxProblem } from './syntax.ts';
 export interface SourceDocument {
   /** The value of the file; undefined where it cannot be parsed. */
   readonly value: unknown;
-  readonly problems: readonly (Position & { readonly message: string })[];
+  readonly problems: readonly Omit<ConfigProblem, 'file'>[];
   locate(path: Path, at: 'key' | 'value'): Located;
 }
 
-interface Position {
-  readonly line: number;
-  readonly column: number;
-}
+type Position = Pick<ConfigProblem, 'line' | 'column'>;
 
 /** A position in the text, and its label for a message (`tunnels.backup.port`). */
 interface Located extends Position {

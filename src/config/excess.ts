@@ -1,4 +1,5 @@
 import { Lexer } from 'yaml';
+import type { ConfigProblem } from '../model/config.ts';
 
 /** More than any configuration has; the parser takes about a second for them. */
 const MAX_TOKENS = 200_000;
@@ -8,12 +9,8 @@ export const MAX_ALIASES = 100;
 
 export const TOO_MANY_ALIASES = `more than ${MAX_ALIASES} values come from aliases (*name): write them out`;
 
-/** The position, from 1, at which a text exceeds a limit. */
-export interface Excess {
-  readonly line: number;
-  readonly column: number;
-  readonly message: string;
-}
+/** Where a text exceeds a limit. */
+export type Excess = Omit<ConfigProblem, 'file'>;
 
 /**
  * The position at which a YAML text exceeds a limit; null for none. A mebibyte can keep the parser busy for minutes and fill a

@@ -1,3 +1,5 @@
+import type { ConfigProblem } from '../../model/config.ts';
+
 /** An effective line of ssh_config. */
 export interface SshOption {
   /** The keyword in lower case, with OpenSSH's aliases resolved (`keepalive` is `tcpkeepalive`). */
@@ -10,13 +12,5 @@ export interface SshOption {
   readonly origin: Origin;
 }
 
-/** The position of an option. Line and column count from 1; for a command line, `file` is the argument. */
-export interface Origin {
-  readonly file: string;
-  readonly line: number;
-  readonly column: number;
-}
-
-export interface SshProblem extends Origin {
-  readonly message: string;
-}
+/** The position of an option. */
+export type Origin = Omit<ConfigProblem, 'message'>;

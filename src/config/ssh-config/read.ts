@@ -4,7 +4,8 @@ import { BadValue } from '../values/value.ts';
 import { canonicalHost } from './canonical.ts';
 import { EffectiveOptions } from './effective.ts';
 import { BadFile } from './file.ts';
-import type { SshOption, SshProblem } from './option.ts';
+import type { ConfigProblem } from '../../model/config.ts';
+import type { SshOption } from './option.ts';
 import { lowerCase } from '../../lib/text.ts';
 import { Reading } from './reading.ts';
 import { Report, Stop } from './report.ts';
@@ -32,7 +33,7 @@ export interface SshConfigRequest {
 export interface SshConfigAnswer {
   /** The effective options, in the order of reading: of most keywords the first line only, of some (IdentityFile) all lines. */
   readonly options: readonly SshOption[];
-  readonly problems: readonly SshProblem[];
+  readonly problems: readonly ConfigProblem[];
   /** Hints that are no problems. */
   readonly notes: readonly string[];
   /** About lines that were not read as ssh would read them. */

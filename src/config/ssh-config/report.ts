@@ -1,12 +1,13 @@
 import { escapeControls } from '../../lib/text.ts';
-import type { Origin, SshProblem } from './option.ts';
+import type { ConfigProblem } from '../../model/config.ts';
+import type { Origin } from './option.ts';
 
 /** Ends the reading, because the rest would be meaningless, or because of too many problems. */
 export class Stop extends Error {}
 
 /** Collects problems and hints, each once, also where the files are read twice. */
 export class Report {
-  readonly #problems = new Map<string, SshProblem>();
+  readonly #problems = new Map<string, ConfigProblem>();
   readonly #unevaluated = new Map<string, string>();
   readonly #notes = new Set<string>();
 
@@ -26,7 +27,7 @@ export class Report {
     this.#notes.add(`${locationOf(origin)}: ${message}`);
   }
 
-  problems(): readonly SshProblem[] {
+  problems(): readonly ConfigProblem[] {
     return [...this.#problems.values()];
   }
 

@@ -1,13 +1,9 @@
 import { decodePercent } from '../../lib/text.ts';
+import type { ProxyEntry } from '../../model/spec.ts';
 import { readHost } from './host.ts';
 import { BadValue, readInteger, readText, readWord } from './value.ts';
 
-export interface WrittenProxy {
-  readonly type: 'http' | 'socks5';
-  readonly host: string;
-  readonly port: number;
-  readonly user: string | null;
-}
+export type WrittenProxy = Omit<ProxyEntry, 'passwordFile'>;
 
 /** A proxy: `http://[user@]host[:port]` or `socks5://[user@]host[:port]`; null for none. */
 export function readProxy(raw: unknown): WrittenProxy | null {
@@ -38,6 +34,6 @@ const EXAMPLE = 'http://user@proxy:3128';
 const PROXY = /^([a-z][a-z0-9+.-]*):\/\/(?:([^@/]*)@)?(?:\[([^\]]+)\]|([^@:/[\]]+))(?::(\d+))?\/?$/i;
 
 /** With socks5h the proxy resolves the name, as it always does here. */
-const SCHEMES: Readonly<Record<string, 'http' | 'socks5'>> = { http: 'http', socks5: 'socks5', socks5h: 'socks5' };
+const SCHEMES: Readonly<Record<string, ProxyEntry['type']>> = { http: 'http', socks5: 'socks5', socks5h: 'socks5' };
 
 const DEFAULT_PORTS = { http: 3128, socks5: 1080 } as const;
