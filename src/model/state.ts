@@ -62,11 +62,7 @@ interface TunnelFacts {
   /** The tunnel that opened the connection, where this one shares it. */
   readonly carrier: string | null;
   /** Of the live connection, or null. */
-  readonly algorithms: {
-    readonly keyExchange: string;
-    readonly hostKey: string;
-    readonly hostCertificate: HostCertificate | null;
-  } | null;
+  readonly algorithms: AgreedAlgorithms | null;
   /** For as long as the tunnel is configured as it is. */
   readonly totals: Totals;
   /** The last failure, even when it has been overcome since. */
@@ -74,6 +70,14 @@ interface TunnelFacts {
   /** When it was last up, or null: health tolerates a short outage. */
   readonly lastUp: number | null;
   readonly forwards: readonly ForwardState[];
+}
+
+/** What both sides agreed on before a login: names of algorithms, safe to print. */
+export interface AgreedAlgorithms {
+  readonly keyExchange: string;
+  readonly hostKey: string;
+  /** Null where the host key is known itself. */
+  readonly hostCertificate: HostCertificate | null;
 }
 
 export interface Totals {
@@ -135,20 +139,25 @@ export interface OpenConnection {
   bytesOut: number;
 }
 
+/** What is known of a live connection, where there is none. */
+export const NO_SESSION = {
+  sourcePort: null,
+  login: null,
+  certificate: null,
+  certificateProblem: null,
+  carrier: null,
+  algorithms: null,
+  rttMs: null,
+  silentSince: null,
+} as const;
+
 export function initialState(spec: TunnelSpec, now: number): TunnelState {
   return {
     phase: 'connecting',
     since: now,
     attempts: 0,
     retryAt: null,
-    silentSince: null,
-    rttMs: null,
-    sourcePort: null,
-    login: null,
-    certificate: null,
-    certificateProblem: null,
-    carrier: null,
-    algorithms: null,
+    ...NO_SESSION,
     totals: { attempts: 0, logins: 0, keyExchanges: {} },
     failure: null,
     lastUp: null,

@@ -39,14 +39,15 @@ interface PortMemory {
   noteEviction(key: string, eviction: Eviction): void;
 }
 
-/** Ports that the system assigns only where they are asked for, both ends included. */
-interface PortRange {
+/** Both ends are included. */
+export interface PortRange {
   readonly low: number;
   readonly high: number;
 }
 
 export interface SourcePortOptions {
   readonly memory: PortMemory;
+  /** Ports that the system assigns only where they are asked for. */
   readonly range: PortRange;
   /** Distinguishes this device from others behind the same public address. */
   readonly device: string;

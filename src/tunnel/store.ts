@@ -1,10 +1,11 @@
 import type { Clock } from '../lib/async/clock.ts';
 import { createEmitter, type Emitter } from '../lib/async/emitter.ts';
-import type { AgreedAlgorithms } from '../connection/ssh/connection.ts';
 import { hintFor, type TunnelFailure } from '../model/failure.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import {
+  type AgreedAlgorithms,
   initialState,
+  NO_SESSION,
   NOT_ASKED,
   reportFailure,
   type FailureReport,
@@ -132,17 +133,6 @@ function leave(state: TunnelState, next: Phase, now: number): TunnelState {
   if (next === state.phase) return state;
   return { ...state, since: now, lastUp: state.phase === 'up' ? now : state.lastUp };
 }
-
-const NO_SESSION = {
-  sourcePort: null,
-  login: null,
-  certificate: null,
-  certificateProblem: null,
-  carrier: null,
-  algorithms: null,
-  rttMs: null,
-  silentSince: null,
-} as const;
 
 /** The state of one tunnel; nothing else changes it, but for the counters and open connections of a forward. */
 export interface Store {

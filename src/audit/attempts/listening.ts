@@ -4,6 +4,7 @@ import { createEmitter } from '../../lib/async/emitter.ts';
 import { succeeds } from '../../lib/async/succeeds.ts';
 import { type Access, allowsListen } from '../../server-rules/access.ts';
 import { discard } from '../../net/dial.ts';
+import type { PortRange } from '../../net/source-ports.ts';
 import { asFailure } from '../../model/failure.ts';
 import { WILDCARD_PROBE_HOST, type TcpEndpoint, isLoopbackListener } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
@@ -11,7 +12,7 @@ import { connects, whileListening } from './ask.ts';
 import type { Observation } from '../findings/finding.ts';
 import type { OpenLogin } from '../../connection/route/open-login.ts';
 
-/** Both ends included; below the ports that connections are made from (32768 on Linux). */
+/** Below the ports that connections are made from (32768 on Linux). */
 export const UNPRIVILEGED: PortRange = { low: 20_000, high: 32_000 };
 
 /** Unassigned, as far as IANA's list goes. */
@@ -19,11 +20,6 @@ export const PRIVILEGED: PortRange = { low: 703, high: 708 };
 
 /** The first port may be in use. */
 const TRIES = 2;
-
-interface PortRange {
-  readonly low: number;
-  readonly high: number;
-}
 
 /** Has the server listen on ports of its localhost that are not the tunnel's: usual ones, and two at random. */
 export async function listenOnOtherPort(

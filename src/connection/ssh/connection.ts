@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Endpoint } from '../../model/endpoint.ts';
-import type { HostCertificate } from '../../model/host-certificate.ts';
+import type { AgreedAlgorithms } from '../../model/state.ts';
 import type { Transport } from '../../net/transport.ts';
 
 /** One authenticated SSH connection, whatever library carries it. Every failure is a TunnelFailure. */
@@ -44,14 +44,6 @@ export interface SshConnection {
   close(): Promise<void>;
   /** Ends the connection at once with a reset, so that its port is free and the server's kernel knows. */
   destroy(): void;
-}
-
-/** Names of algorithms, safe to print. */
-export interface AgreedAlgorithms {
-  readonly keyExchange: string;
-  readonly hostKey: string;
-  /** Null where the host key is known itself. */
-  readonly hostCertificate: HostCertificate | null;
 }
 
 /**

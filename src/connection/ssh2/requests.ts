@@ -5,7 +5,7 @@ import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { guardListeners } from '../../net/streams/guard-listeners.ts';
 import { formatEndpoint, type Endpoint } from '../../model/endpoint.ts';
-import type { Channel, CommandOutput, Conversation, Originator, SessionProbe, SessionUse } from '../ssh/connection.ts';
+import type { Channel, CommandOutput, Originator, SessionProbe, SshConnection } from '../ssh/connection.ts';
 import { probeSession } from './probe-session.ts';
 import { ProtocolViolation } from './protocol/violations.ts';
 import { openTun } from './open-tun.ts';
@@ -15,14 +15,10 @@ import { runCommand } from './run-command.ts';
  * Requests to the server that wait for a reply: global requests (RFC 4254 section 4) and connections that the server
  * opens.
  */
-export interface Requests {
-  listen(endpoint: Endpoint): Promise<number>;
-  unlisten(endpoint: Endpoint): Promise<void>;
-  open(endpoint: Endpoint, originator: Originator): Promise<Channel>;
-  probeSession(use: SessionUse): Promise<SessionProbe>;
-  openTun(): Promise<'granted' | 'refused' | 'unable'>;
-  run(command: string, input: string | Conversation, limit: number): Promise<CommandOutput>;
-  ping(): Promise<void>;
+export interface Requests extends Pick<
+  SshConnection,
+  'listen' | 'unlisten' | 'open' | 'probeSession' | 'openTun' | 'run' | 'ping'
+> {
   /** The connection is gone: every request, present or later, fails with this. */
   fail(failure: TunnelFailure): void;
 }

@@ -1,9 +1,9 @@
 import { abortable } from '../../lib/async/abort.ts';
 import { allOnce } from '../../lib/async/all-once.ts';
-import { type Clock, sleepUntil, type Subscribe } from '../../lib/async/clock.ts';
+import { sleepUntil, type Subscribe } from '../../lib/async/clock.ts';
 import { deadline } from '../../lib/async/deadline.ts';
 import { untilOneFails, waitFor } from '../../lib/async/scope.ts';
-import type { Logger } from '../../lib/log/log.ts';
+import type { Environment } from '../../lib/log/environment.ts';
 import type { SshConnection } from '../../connection/ssh/connection.ts';
 import type { CertificateFacts } from '../../model/certificate.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
@@ -17,10 +17,7 @@ import { type Command, type ListenerEvent, type Refused, type Report, startLife,
 import type { ListenerAccess } from './suspendable-listeners.ts';
 import { refusalReason } from './refusal-reason.ts';
 
-export interface RemoteListenersOptions {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly log: Logger;
+export interface RemoteListenersOptions extends Environment {
   /** Whether this tunnel was up before: then a dead connection of ours may hold a listener. */
   readonly wasUp: boolean;
   /** That of the login; null for a login without. */
