@@ -43,20 +43,16 @@ export function lastAlive(before: number, directories: readonly string[] = WRITT
 
 const WRITTEN_IN_PASSING = ['/var/log', '/var/log/journal', '/var/lib/systemd', '/var/lib/systemd/timesync', '/var/db'];
 
-/** Those of a directory and of the directories in it, as the journal has them. */
+/** Those of a directory, and of the journal those of the directories in it. */
 function filesOf(directory: string): readonly string[] {
-  const names = namesOf(directory);
-  const inside = directory.endsWith('/journal') ? names.flatMap((name) => below(join(directory, name))) : [];
-  return [...names.map((name) => join(directory, name)), ...inside];
+  const paths = entriesOf(directory);
+  return directory.endsWith('/journal') ? [...paths, ...paths.flatMap(entriesOf)] : paths;
 }
 
-function below(directory: string): readonly string[] {
-  return namesOf(directory).map((name) => join(directory, name));
-}
-
-function namesOf(directory: string): readonly string[] {
+function entriesOf(directory: string): readonly string[] {
   try {
-    return readdirSync(directory).slice(0, MAX_FILES);
+    const names = readdirSync(directory).slice(0, MAX_FILES);
+    return names.map((name) => join(directory, name));
   } catch {
     return [];
   }

@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { isIP } from 'node:net';
 import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../lib/async/clock.ts';
 import { loadAddon } from '../lib/addon.ts';
 import { createEmitter } from '../lib/async/emitter.ts';
@@ -53,7 +54,7 @@ export function watchNetwork(
     const next = { now: clock.now(), boot: sinceBootMs(), view: readView() };
     const passed = next.now - last.now;
     const slept = next.boot - last.boot - passed > SLEPT_MS || next.now - due > SLEPT_MS;
-    const changed = slept ? 'woke up' : isSameView(last.view, next.view) ? null : 'the network changed';
+    const changed = slept ? 'woke up' : isDeepStrictEqual(last.view, next.view) ? null : 'the network changed';
     last = next;
     lookIn(pollMs);
     if (changed !== null) changes.emit(changed);
@@ -94,10 +95,6 @@ const POLL_MS = 1000;
 const SELDOM_MS = 30_000;
 const SETTLE_MS = 50;
 const SLEPT_MS = 3000;
-
-function isSameView(before: NetworkView, now: NetworkView): boolean {
-  return before.routes === now.routes && before.addresses.join() === now.addresses.join();
-}
 
 /** The kernel refuses to bind to an address that the machine does not have. */
 function canBind(address: string): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { BadValue } from '../values/value.ts';
 import { findKeyword } from './keywords.ts';
 import type { SshOption } from './option.ts';
@@ -46,7 +47,7 @@ export class EffectiveOptions {
     const same = this.#options.filter(({ key }) => key === option.key);
     if (same.length >= MAX_FILES && FILES.includes(option.key))
       throw new BadValue(`is set for more than ${MAX_FILES} files: remove some`);
-    if (!same.some(({ args }) => sameArgs(args, option.args))) this.#options.push(option);
+    if (!same.some(({ args }) => isDeepStrictEqual(args, option.args))) this.#options.push(option);
   }
 
   /** SendEnv: `-PATTERN` removes earlier names (readconf.c, rm_env). */
@@ -79,10 +80,6 @@ function excludes({ key, args }: SshOption, later: string): boolean {
   if (key === later) return true;
   if (key === 'proxycommand') return later === 'proxyjump';
   return key === 'proxyjump' && later === 'proxycommand' && args[0]?.toLowerCase() !== 'none';
-}
-
-function sameArgs(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((argument, index) => argument === b[index]);
 }
 
 /** Of the settings of one SetEnv, the first of each name counts. */
