@@ -110,6 +110,23 @@ async function disableKeeper({ hold, file, name, enabled }: LinuxKeeper, run: Ru
   }
 }
 
+/** For sh: does what disableKeeper() does, as far as it is not done yet. */
+export function disableScript({ hold, file, enabled }: LinuxKeeper): string {
+  switch (hold.type) {
+    case 'unit':
+      if (!enabled) return '';
+      return `${words(systemctl(hold.user, 'disable', ...unitsOf(hold)))}\n${words(systemctl(hold.user, 'reset-failed', hold.unit))}\n`;
+    case 'lines': {
+      const [first, last] = hold.lines.map((line) => line + 1);
+      const path = shellQuote(file!);
+      const isThere = `[ "$(sed -n ${first},${last}p ${path})" = ${shellQuote(hold.text)} ]`;
+      return `if ${isThere}; then sed -i ${shellQuote(`${first},${last}s/^/${MARK}/`)} ${path}; fi\n`;
+    }
+    case 'process':
+      return '';
+  }
+}
+
 const MARK = '# tunneld has this tunnel now: ';
 
 async function commentOut(

@@ -12,8 +12,15 @@ import { mustRun } from '../steps/run-program.ts';
  */
 const TRIAL_UNIT = `/run/systemd/system.control/${UNIT}`;
 
-/** Exists while the trial is neither accepted nor rolled back. */
+/** Exists until the takeover is complete or rolled back. */
 export const PENDING = '/run/tunneld-takeover';
+
+/** Its content once the new tunnels have proven themselves: from then on the file that keeps them decides which ones run. */
+export const PROVEN = 'proven';
+
+export async function setPending(content: '' | typeof PROVEN): Promise<void> {
+  await putFile(PENDING, content, { mode: 0o600, uid: 0, gid: 0 });
+}
 
 /** What keeps the tunnels today besides tunnel.service. */
 export interface OldKeepers {
@@ -65,7 +72,7 @@ export async function takeOver(
   let undoUnit: () => Promise<readonly string[]> = () => Promise.resolve([]);
   try {
     await old.tryBeside();
-    await putFile(PENDING, '', { mode: 0o600, uid: 0, gid: 0 });
+    await setPending('');
     isStopped = true;
     await old.stop();
     makeDirectory(dirname(TRIAL_UNIT));
@@ -78,6 +85,7 @@ export async function takeOver(
     );
     await call('restart', UNIT);
     await prove();
+    await setPending(PROVEN);
     undoUnit = await applyChanges(plan.unitFiles, run, onDone);
     await rm(TRIAL_UNIT);
     await call('daemon-reload');
@@ -85,11 +93,9 @@ export async function takeOver(
       await call('enable', UNIT);
       report('start it at boot', 'enable', UNIT);
     }
-    // Decided: from here on nothing starts the old ones again beside the new one.
-    await rm(PENDING);
-    await old.disable();
   } catch (error) {
     const log = await recentLog(manager);
+    if (isStopped) await setPending('').catch(() => {}); // where this is killed, too, the old ones run
     const failed = [
       ...(await undoUnit()),
       ...(await rollBack(before, manager, isStopped ? old.restore : ':')),
@@ -99,6 +105,8 @@ export async function takeOver(
     const runsAgain = old === NONE ? oldUnit : ', and what kept the tunnels before runs again';
     throw revertedError(error, failed, runsAgain, log);
   }
+  await old.disable();
+  await rm(PENDING, { force: true });
 }
 
 /** Resolves with the failures. */
@@ -125,6 +133,9 @@ export function rollbackScript({ active }: Pick<UnitState, 'active'>): string {
         : `systemctl restart ${UNIT}`;
   return `test -e ${PENDING} || exit 0; rm -f ${TRIAL_UNIT}; systemctl daemon-reload && ${state} && rm -f ${PENDING}`;
 }
+
+/** A command line for sh that completes a takeover whose process is gone, where the new unit's file is in its place. */
+export const KEEP_SCRIPT = `rm -f ${TRIAL_UNIT} && systemctl daemon-reload && systemctl enable ${UNIT} && systemctl start ${UNIT}`;
 
 function wasUp({ active }: UnitState): boolean {
   return active !== 'inactive' && active !== 'failed';

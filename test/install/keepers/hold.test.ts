@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { startScript, stopKeeper } from '../../../src/install/keepers/hold.ts';
+import { disableAll, disableScript, startScript, stopKeeper } from '../../../src/install/keepers/hold.ts';
 import type { Keeper } from '../../../src/install/keepers/keeper.ts';
 import type { OldMachine, OldProcess } from '../../../src/install/keepers/machine.ts';
 import { runProgram } from '../../../src/install/steps/run-program.ts';
@@ -37,6 +37,25 @@ test('starts a process again as it was, and puts its variables into no argument 
   assert.doesNotMatch(text, /STRANGE|no\.name/);
   assert.doesNotMatch(readFileSync(named, 'utf8'), /SSHPASS|it's/);
   assert.ok(!existsSync(ends));
+});
+
+test('makes the same lines of a file comments by the script as by itself, and no others', async (t) => {
+  const dir = await tempDir(t);
+  const [ours, theirs] = ['ours', 'theirs'].map((name) => join(dir, `${name}'s cron`)) as [string, string];
+  const command = "@reboot pi ssh -N -R 1:a:1 'it'\\\n  's & more'";
+  const lines = (file: string) => {
+    const hold = { type: 'lines', lines: [1, 2], text: command, user: 'pi', command, environment: {} } as const;
+    return { name: file, file, commands: [], why: null, enabled: true, running: false, hold };
+  };
+  for (const file of [ours, theirs]) writeFileSync(file, `# before\n${command}\n# behind\n`, { mode: 0o640 });
+  const { failed } = await disableAll([lines(ours)], runProgram);
+  assert.deepEqual(failed, []);
+  for (let times = 0; times < 2; times += 1) execFileSync('sh', ['-c', disableScript(lines(theirs))]);
+  assert.equal(readFileSync(theirs, 'utf8'), readFileSync(ours, 'utf8'));
+  assert.equal(statSync(theirs).mode & 0o777, 0o640);
+  writeFileSync(theirs, '# before\nanother\nline\n');
+  execFileSync('sh', ['-c', disableScript(lines(theirs))]);
+  assert.equal(readFileSync(theirs, 'utf8'), '# before\nanother\nline\n');
 });
 
 test('ends a process that takes no signal, also when another of the family has ended', async (t) => {

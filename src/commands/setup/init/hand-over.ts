@@ -8,12 +8,21 @@ import type { Plan } from '../../../install/plan-system.ts';
 import { UNIT } from '../../../install/systemd/manager.ts';
 import { CONFIG } from '../../../install/systemd/service-paths.ts';
 import { inspectProcesses } from '../../../install/takeover/old-service.ts';
-import { type OldKeepers, PENDING, rollbackScript, takeOver } from '../../../install/takeover/trial.ts';
-import { disableAll, processesOf, startScript, stopKeeper } from '../../../install/keepers/hold.ts';
+import {
+  KEEP_SCRIPT,
+  type OldKeepers,
+  PENDING,
+  PROVEN,
+  rollbackScript,
+  setPending,
+  takeOver,
+} from '../../../install/takeover/trial.ts';
+import { disableAll, disableScript, processesOf, startScript, stopKeeper } from '../../../install/keepers/hold.ts';
 import { type OldMachine, thisMachine } from '../../../install/keepers/machine.ts';
 import type { FromPlan } from '../../../install/keepers/plan-from.ts';
 import { systemClock } from '../../../lib/async/clock.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
+import { shellQuote } from '../../../lib/shell-quote.ts';
 import { errorText } from '../../../lib/text.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import { confirm } from '../../daemon/confirm.ts';
@@ -26,14 +35,17 @@ import { reportChange } from '../../text/changes-text.ts';
 import { report } from '../../text/report.ts';
 import { logInOnce } from './log-in-once.ts';
 
-/** A script that undoes what a killed hand-over has begun. */
+/** A script that undoes what a killed hand-over has begun, or completes it where it was decided. */
 const RESTORE = '/run/tunneld-takeover.restore';
+
+/** The text of the file that keeps the new tunnels, which decides. */
+const KEPT = '/run/tunneld-takeover.kept';
 
 /** A script that starts what was stopped, with the environment that it had: only root may read it. */
 const START = '/run/tunneld-takeover.start';
 
 /** For the end of the process, whatever it was: without quotes. */
-export const RESTORE_AT_END = `test ! -e ${RESTORE} || sh ${RESTORE}; rm -f ${RESTORE} ${START}`;
+export const RESTORE_AT_END = `test ! -e ${RESTORE} || sh ${RESTORE}; rm -f ${RESTORE} ${START} ${KEPT}`;
 
 /**
  * Brings the new tunnels up in the place of the old ones, and ends these for good once the new ones are verified. Rejects where they are
@@ -62,21 +74,18 @@ export async function handOver(
   }
 }
 
-async function oldKeepers(
-  { taken, specs }: FromPlan,
-  { state, manager: { run } }: Plan,
-  machine: OldMachine,
-  notDisabled: string[],
-): Promise<OldKeepers> {
+async function oldKeepers(from: FromPlan, plan: Plan, machine: OldMachine, notDisabled: string[]): Promise<OldKeepers> {
+  const { taken, specs } = from;
+  const { run } = plan.manager;
   const restore = `sh ${START}`;
-  const undo =
-    state.active === 'active' ? `systemctl reload ${UNIT}` : rollbackScript(state).replace(/ && rm -f \S+$/, '');
   return {
     restore,
     tryBeside: async () => {
       for (const spec of differentLogins(specs)) await logInOnce(spec);
       await putFile(START, taken.map((keeper) => `${startScript(keeper, machine)}\n`).join(''), PRIVATE);
-      await putFile(RESTORE, `test -e ${PENDING} || exit 0\n${undo}\n${restore}\nrm -f ${PENDING}\n`, PRIVATE);
+      const kept = keptFile(from, plan);
+      if (kept !== null) await putFile(KEPT, kept.text, PRIVATE);
+      await putFile(RESTORE, endScript(from, plan, kept?.path ?? null), PRIVATE);
     },
     stop: async () => {
       const now = await thisMachine(run);
@@ -91,6 +100,32 @@ async function oldKeepers(
       notDisabled.push(...failed);
     },
   };
+}
+
+/** The file whose replacement makes the new tunnels last; null where all of it is there already. */
+function keptFile({ yaml }: FromPlan, { state, trial }: Plan): { readonly path: string; readonly text: string } | null {
+  if (state.active === 'active') return { path: CONFIG, text: yaml };
+  const step = trial!.unitSteps.find((one) => one.type === 'file');
+  return step === undefined ? null : { path: step.path, text: step.content ?? '' };
+}
+
+/** For a hand-over whose process is gone: the new tunnels were proven and are kept, and the old ones are disabled; or these run again. */
+function endScript({ taken }: FromPlan, { state }: Plan, kept: string | null): string {
+  const isRunning = state.active === 'active';
+  const keep = isRunning ? `systemctl reload ${UNIT}` : KEEP_SCRIPT;
+  const undo = isRunning ? `systemctl reload ${UNIT}` : rollbackScript(state).replace(/ && rm -f \S+$/, '');
+  const isKept = kept === null ? '' : ` && [ "$(cat ${shellQuote(kept)})" = "$(cat ${KEPT})" ]`;
+  return `test -e ${PENDING} || exit 0
+if grep -qx ${PROVEN} ${PENDING}${isKept}; then
+${keep} && {
+${taken.map(disableScript).join('')}:
+}
+else
+${undo}
+sh ${START}
+fi
+rm -f ${PENDING}
+`;
 }
 
 const PRIVATE = { mode: 0o600, uid: 0, gid: 0 };
@@ -144,7 +179,7 @@ async function inRunningService(
   let isStopped = false;
   try {
     await old.tryBeside();
-    await putFile(PENDING, '', PRIVATE);
+    await setPending('');
     isStopped = true;
     await old.stop();
     const status = await request(CONFIG, { command: 'status' }, null);
@@ -152,12 +187,11 @@ async function inRunningService(
     await tryToHandOverKeys();
     await request(CONFIG, { command: 'apply', candidate, withinMs: TRIAL_MS }, null);
     await prove();
+    await setPending(PROVEN);
     await confirm(CONFIG);
-    // Decided: from here on nothing starts the old ones again beside the new ones.
-    await rm(PENDING);
-    await old.disable();
   } catch (error) {
     const failed: string[] = [];
+    if (isStopped) await setPending('').catch(() => {}); // where this is killed, too, the old ones run
     if (candidate !== null) {
       await request(CONFIG, { command: 'reload' }, null).catch((problem: unknown) => failed.push(errorText(problem)));
       await removeCandidate(CONFIG, candidate);
@@ -170,6 +204,8 @@ async function inRunningService(
     await rm(PENDING, { force: true });
     throw revertedError(error, failed, ', and what kept the tunnels before runs on');
   }
+  await old.disable();
+  await rm(PENDING, { force: true });
 }
 
 /** Longer than the proof. */

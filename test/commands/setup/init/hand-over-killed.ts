@@ -17,7 +17,7 @@ const TRIAL_UNIT = `/run/systemd/system.control/${SERVICE}`;
 const CONFIG = '/etc/tunneld/config.yaml';
 const CRONTAB = '/etc/crontab';
 const LINE = '@reboot autossh -M 0 -f -N -R 1:a:1 relay';
-const LEFT = ['', '.restore', '.start'].map((end) => `/run/tunneld-takeover${end}`).concat(TRIAL_UNIT);
+const LEFT = ['', '.restore', '.start', '.kept'].map((end) => `/run/tunneld-takeover${end}`).concat(TRIAL_UNIT);
 
 /** The service manager, and the daemon as far as its configuration: has-relay says whether it has the new tunnel. */
 const SYSTEMCTL = `#!/bin/sh
