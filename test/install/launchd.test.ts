@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
@@ -7,7 +8,6 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { type Launchctl, systemLaunchctl } from '../../src/install/launchd/launchctl.ts';
 import { loadService } from '../../src/install/launchd/load.ts';
 import { renderPlist } from '../../src/install/launchd/plist.ts';
-import { startRescue } from '../../src/install/launchd/rescue.ts';
 import { LABEL, launchdService, type LaunchdService } from '../../src/install/launchd/service.ts';
 import { disableService, unloadService } from '../../src/install/launchd/unload.ts';
 import type { Clock } from '../../src/lib/async/clock.ts';
@@ -37,6 +37,18 @@ async function start(t: TestContext, clock: Clock = patient) {
     unload: () => unloadService(service, deps),
     running: () => until(() => mac.get('pid'), { what: 'the program' }),
   };
+}
+
+/** A process that has started the rescuer. */
+async function startInstaller(t: TestContext, service: LaunchdService, mac: FakeMac, then: string) {
+  const url = new URL('../../src/install/launchd/rescue.ts', import.meta.url).href;
+  const code = `import { startRescue } from ${JSON.stringify(url)};
+startRescue(${JSON.stringify(service)}, process.env)${then}; console.log('started'); setInterval(() => {}, 60_000);`;
+  const args = ['--import', 'tsx', '--input-type=module', '-e', code];
+  const child = spawn(process.execPath, args, { env: mac.env, stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  await once(child.stdout, 'data');
+  return child;
 }
 
 /** For what is given up, and for what is not, however slow the machine is. */
@@ -154,16 +166,17 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
 
   test('loads by the rescuer when the installer has ended without it, and does nothing when it was stopped', async (t) => {
     const { mac, service, deps, load, running } = await start(t);
-    const installer = spawn('sleep', ['60'], { stdio: 'ignore' });
-    t.after(() => installer.kill('SIGKILL'));
     await load();
     const old = await running();
     mac.set('going', '3');
     assert.equal((await deps.launchctl('bootout', service.target)).code, 0);
-    startRescue(service, mac.env, installer.pid).stop();
     mac.set(`disabled-${LABEL}`, '');
     mac.set('calls', '');
-    startRescue(service, mac.env, installer.pid);
+    // Waits of a second are over at once: an installer may take any time.
+    writeFileSync(join(mac.bin, 'sleep'), '#!/bin/sh\n[ "$1" = 1 ] || exec /bin/sleep "$@"\n', { mode: 0o755 });
+    const stopped = await startInstaller(t, service, mac, '.stop()');
+    stopped.kill('SIGKILL');
+    const installer = await startInstaller(t, service, mac, '');
     await wait(1500);
     assert.deepEqual(mac.calls(), [''], 'as long as the installer lives it only waits');
     installer.kill('SIGKILL');

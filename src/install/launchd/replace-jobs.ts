@@ -41,7 +41,7 @@ export async function replaceJobs(jobs: readonly LaunchdJob[], successor: Succes
   try {
     await writeFile(join(work, KEPT), successor.kept.text, { mode: 0o600 });
     await successor.tryBeside();
-    const rescue = runAtEnd(endScript(jobs, successor, work), PATIENCE_S, deps.env);
+    const rescue = runAtEnd(endScript(jobs, successor, work), deps.env);
     await stopAndKeep(jobs, successor, work, rescue, deps);
     await disableAll(jobs, deps);
     rescue.stop();
@@ -53,9 +53,6 @@ export async function replaceJobs(jobs: readonly LaunchdJob[], successor: Succes
 /** In the folder: what is kept, and whether it was proven. */
 const KEPT = 'kept';
 const PROVEN = 'proven';
-
-/** Longer than the proof of any number of tunnels. */
-const PATIENCE_S = 3600;
 
 function endScript(jobs: readonly LaunchdJob[], { kept, scripts }: Successor, work: string): string {
   const disable = jobs.map(({ target }) => `launchctl disable ${shellQuote(target)}\n`).join('');

@@ -1,41 +1,36 @@
 import { spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { shellQuote } from '../../lib/shell-quote.ts';
 import type { LaunchdService } from './service.ts';
 
 /**
- * Starts a process in a session of its own that loads the service if `installer` exits without having stopped it. Between bootout
+ * Starts a process in a session of its own that loads the service if this process exits without having stopped it. Between bootout
  * and bootstrap nothing else would: an installation through the tunnel itself loses its shell there, and all that the shell runs.
  */
 export function startRescue(
   service: Pick<LaunchdService, 'domain' | 'target' | 'plist'>,
   env: NodeJS.ProcessEnv,
-  installer: number = process.pid,
 ): { stop(): void } {
-  return runAtEnd(loadScript([service]), 300, env, installer);
+  return runAtEnd(loadScript([service]), env);
 }
 
-/** Has a script for sh run when `installer` has exited without having stopped this, for as long as `patienceS` seconds from now. */
-export function runAtEnd(
-  script: string,
-  patienceS: number,
-  env: NodeJS.ProcessEnv,
-  installer: number = process.pid,
-): { stop(): void } {
-  const wait = `tries=0
-while kill -0 ${installer}; do
-  tries=$((tries + 1)); [ $tries -gt ${patienceS} ] && exit 1
-  sleep 1
-done
-`;
+/**
+ * Has a script for sh run when this process has exited, in whatever way and after whatever time, without having stopped this. The kernel
+ * tells it so: it closes the only other end of the script's input.
+ */
+export function runAtEnd(script: string, env: NodeJS.ProcessEnv): { stop(): void } {
+  const wait = 'cat >/dev/null\nexec </dev/null\n';
   const args = ['-c', `${wait}${script}`, 'tunneld-rescue'];
-  const child = spawn('/bin/sh', args, { detached: true, stdio: 'ignore', env, cwd: '/' });
+  const child = spawn('/bin/sh', args, { detached: true, stdio: ['pipe', 'ignore', 'ignore'], env, cwd: '/' });
   child.on('error', () => {}); // the installation continues without it
+  child.stdin.on('error', () => {});
   child.unref();
+  (child.stdin as Socket).unref();
   return {
     stop: () => {
       if (child.pid === undefined || child.exitCode !== null) return;
       try {
-        process.kill(-child.pid, 'SIGKILL'); // the group: its sleep too
+        process.kill(-child.pid, 'SIGKILL'); // the group: its cat too
       } catch {
         // it has exited meanwhile
       }

@@ -8,6 +8,8 @@ import { tempDir, until } from '../../support/until.ts';
 /** What looks like a Mac to those who look through PATH: launchctl, id with its option for passwords' lines, and a locked disk. */
 export interface FakeMac {
   readonly home: string;
+  /** Its programs, before those of this machine. */
+  readonly bin: string;
   readonly env: NodeJS.ProcessEnv;
   /** Steers the stand-in: see the beginning of launchctl.py. */
   set(name: string, text: string): void;
@@ -33,6 +35,7 @@ case $1 in -P) cat '${passwords}' ;; -gn) echo staff ;; *) exit 64 ;; esac\n`;
   t.after(() => endAll(join(state, 'over'), get));
   return {
     home,
+    bin,
     env: { ...process.env, PATH: `${bin}:${process.env['PATH']}`, LAUNCHD_STATE: state },
     set: (name, text) => writeFileSync(join(state, name), text),
     get,
