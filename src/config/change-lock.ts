@@ -10,12 +10,12 @@ import { UserError } from '../lib/user-error.ts';
 
 /**
  * Does work that reads and changes a configuration, its keys and its tunnels, with no other such command at work on the same file: that is
- * a UserError which names the other's process. The lock is a hidden file beside the configuration, gone with the work, and without effect
+ * a UserError which names the other's command and process; `command` is what the others are told, such as `rekey backup`. The lock is a hidden file beside the configuration, gone with the work, and without effect
  * once the process that made it has ended, however it did. Where none can be made, nothing can be written there either, and the work
  * goes on to say so.
  */
-export async function changing<T>(file: string, work: () => Promise<T>): Promise<T> {
-  const release = await takeLock(await realpath(file).catch(() => file));
+export async function changing<T>(file: string, command: string, work: () => Promise<T>): Promise<T> {
+  const release = await takeLock(await realpath(file).catch(() => file), command);
   try {
     return await work();
   } finally {
@@ -23,7 +23,7 @@ export async function changing<T>(file: string, work: () => Promise<T>): Promise
   }
 }
 
-async function takeLock(file: string): Promise<() => Promise<void>> {
+async function takeLock(file: string, command: string): Promise<() => Promise<void>> {
   const path = join(dirname(file), `.${basename(file)}.lock`);
   const missing = await missingAbove(path);
   const handle = await openOwn(path).catch(() => 'missing' as const);
@@ -32,7 +32,7 @@ async function takeLock(file: string): Promise<() => Promise<void>> {
   // A disk may be full: then the other one is not named. By a second name, whoever has the folder could have another file overwritten.
   const isOnly = (await handle.stat()).nlink === 1;
   if (isOnly) await handle.truncate(0).catch(() => {});
-  if (isOnly) await handle.write(`${process.pid} ${commandOf(process.argv.slice(2))}\n`, 0).catch(() => {});
+  if (isOnly) await handle.write(`${process.pid} ${printable(command, MAX_COMMAND)}\n`, 0).catch(() => {});
   return async () => {
     await inDirectory(dirname(path), (directory) => unlink(directory.at(basename(path)))).catch(() => {});
     await handle.close();
@@ -63,18 +63,6 @@ async function openOwn(path: string): Promise<FileHandle | 'held' | 'missing'> {
       await locked.close();
     }
   });
-}
-
-/** Pure: the command and what it is about, without its options: `rekey backup`. */
-export function commandOf(argv: readonly string[]): string {
-  const words: string[] = [];
-  for (let index = 0; index < argv.length; index += 1) {
-    const argument = argv[index]!;
-    if (argument === '--config') index += 1;
-    else if (!argument.startsWith('-')) words.push(argument);
-    else if (words.length > 0 && !argument.startsWith('--config=')) break; // the next word may be its value
-  }
-  return printable(words.join(' '), MAX_COMMAND);
 }
 
 const MAX_COMMAND = 100;

@@ -38,7 +38,7 @@ export async function apply(
   }
   const text = await readText(file);
   const trial = { withinMs, asksConfirm: confirmWithin !== null, print: toStdout };
-  await changing(target, () => tryOut(flag, text, status, trial));
+  await changing(target, `apply ${file}`, () => tryOut(flag, text, status, trial));
 }
 
 /** The same for a text that is valid; `status` is that of the daemon. */

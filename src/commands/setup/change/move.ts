@@ -51,7 +51,7 @@ export async function move(
   options: MoveOptions,
 ): Promise<number> {
   const file = resolve(await findConfig(flag));
-  return await changing(file, () => moveIn(file, flag, name, destination, options));
+  return await changing(file, `move ${name} ${destination}`, () => moveIn(file, flag, name, destination, options));
 }
 
 async function moveIn(

@@ -36,7 +36,7 @@ export interface RekeyOptions {
  */
 export async function rekey(flag: string | null, name: string, options: RekeyOptions): Promise<number> {
   const file = resolve(await findConfig(flag));
-  return await changing(file, () => rekeyIn(file, flag, name, options));
+  return await changing(file, `rekey ${name}`, () => rekeyIn(file, flag, name, options));
 }
 
 async function rekeyIn(file: string, flag: string | null, name: string, options: RekeyOptions): Promise<number> {

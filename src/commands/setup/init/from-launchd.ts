@@ -36,7 +36,7 @@ export async function initFromLaunchd(
   const service = await requestedService('install', config, isAgent, caller);
   const make = () => work(what, service, options, questions, outcome, { caller, apply });
   // What is asked is asked of the configuration that is changed then.
-  return options.dryRun ? await make() : await changing(service.config, make);
+  return options.dryRun ? await make() : await changing(service.config, 'init --from', make);
 }
 
 async function work(

@@ -63,7 +63,7 @@ export async function initFrom(
     if (old !== undefined) again = await leaveToInstall(keepers);
     else {
       const make = () => work(keepers, machine, options, questions, outcome);
-      const result = options.dryRun ? await make() : await changing(CONFIG, make);
+      const result = options.dryRun ? await make() : await changing(CONFIG, 'init --from', make);
       if (typeof result === 'number') return result;
       again = false;
     }

@@ -96,7 +96,7 @@ async function initWith(flag: string | null, options: InitOptions, outcome: Outc
     if (from !== null) return await initFrom(flag, from, options, questions, outcome);
     const file = resolve(await findConfig(flag));
     const make = () => work(file, flag ?? file, options, questions, outcome);
-    const code = options.dryRun ? await make() : await changing(file, make);
+    const code = options.dryRun ? await make() : await changing(file, 'init', make);
     if (outcome.changes.length === 0 && code === EXIT.ok)
       report('nothing to do: all is so already, and nothing was changed');
     return code;

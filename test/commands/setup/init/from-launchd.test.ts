@@ -43,7 +43,7 @@ describe('init --from on a Mac', { concurrency: 4 }, () => {
     writeFileSync(config, before);
 
     // What another command is changing is not read before.
-    const second = await changing(config, () => run());
+    const second = await changing(config, 'init', () => run());
     assert.equal(second.code, 1, second.stderr);
     assert.match(second.stderr, /^tunneld: another command .* is changing [^\n]*config\.yaml[^\n]*\n$/);
 
