@@ -1,4 +1,4 @@
-import { structuredPatch } from 'diff/lib/patch/create.js';
+import { structuredPatch } from 'diff';
 
 /** The difference of two texts as `diff -u` prints it, without the header; empty where they are equal. */
 export function unifiedDiff(before: string, after: string): string {
