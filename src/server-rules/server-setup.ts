@@ -86,15 +86,9 @@ function needsOf({ spec, keys, jump, hostKey = null }: KeyedTunnel): readonly Ne
   const failsOver = spec.redundancy?.mode === 'failover';
   return keys.flatMap((key): readonly Need[] => {
     const { certificates = [] } = key;
-    if (certificates.length === 0) return [{ key, certificate: null, entry: key.base64, access, hostKey, failsOver }];
-    return certificates.map((certificate) => ({
-      key,
-      certificate,
-      entry: authorityEntry(certificate),
-      access,
-      hostKey,
-      failsOver,
-    }));
+    const need = { key, access, hostKey, failsOver };
+    if (certificates.length === 0) return [{ ...need, certificate: null, entry: key.base64 }];
+    return certificates.map((certificate) => ({ ...need, certificate, entry: authorityEntry(certificate) }));
   });
 }
 

@@ -109,11 +109,10 @@ export function neededBy(
     need(['listen-socket'], 'the tunnel listens on a Unix socket, and OpenSSH cannot allow one alone');
   for (const { kind, listen } of forwards) {
     if (kind !== 'remote' || listen.type !== 'tcp' || listen.port !== 0) continue;
-    need(
-      [isLoopbackListener(listen) ? 'listen-port' : 'listen-everywhere'],
-      'the tunnel lets the server choose a port',
-    );
-    if (isLoopbackListener(listen)) need(['listen-privileged'], 'the tunnel lets the server choose a port');
+    const holes: readonly Hole[] = isLoopbackListener(listen)
+      ? ['listen-port', 'listen-privileged']
+      : ['listen-everywhere'];
+    need(holes, 'the tunnel lets the server choose a port');
   }
   if (opens === 'any') {
     need(['connect-server', 'connect-elsewhere'], 'the tunnel connects to whatever its visitors name');
