@@ -67,18 +67,17 @@ export function createAuthenticator(
   asksFirst = false,
   person: Person | null = null,
 ): Authenticator {
-  const login = new Login(spec, credentials, trusted, asksFirst, person);
-  return {
-    handler: (methodsLeft: readonly string[] | null, partial, advance) => {
-      login.recordAnswer(methodsLeft, partial);
-      return login.next(advance);
-    },
-    report: () => login.report(),
-    hearSignatures: (announced) => login.hearSignatures(announced),
-  };
+  return new Login(spec, credentials, trusted, asksFirst, person);
 }
 
-class Login {
+class Login implements Authenticator {
+  readonly handler: AuthHandlerMiddleware = (methodsLeft: readonly string[] | null, partial, advance) => {
+    this.#recordAnswer(methodsLeft, partial);
+    return this.#next(advance);
+  };
+  readonly hearSignatures = (announced: readonly string[]): void => {
+    this.#announced = announced;
+  };
   readonly #credentials: Credentials;
   readonly #username: string;
   /** `user@host`, for prompts. */
@@ -115,7 +114,7 @@ class Login {
   }
 
   /** Records the server's answer to the last offer. ssh2 calls with the same list again where there was no answer. */
-  recordAnswer(methodsLeft: readonly string[] | null, partial: boolean): void {
+  #recordAnswer(methodsLeft: readonly string[] | null, partial: boolean): void {
     const fresh = methodsLeft !== this.#lastAnswer;
     this.#lastAnswer = methodsLeft;
     if (fresh) this.#accepts = methodsLeft;
@@ -138,7 +137,7 @@ class Login {
   }
 
   /** The next offer; false where nothing is left that the server accepts, undefined where `advance` is called with it later. */
-  next(advance: Advance): AnyAuthMethod | false | undefined {
+  #next(advance: Advance): AnyAuthMethod | false | undefined {
     this.#queue ??= this.#candidates();
     const queue = this.#queue;
     const accepts = this.#accepts;
@@ -192,10 +191,6 @@ class Login {
     return { type: 'publickey', username: this.#username, key };
   }
 
-  hearSignatures(announced: readonly string[]): void {
-    this.#announced = announced;
-  }
-
   #signingEvents(mine: Attempt, advance: Advance): SigningEvents {
     return {
       signed: () => {
@@ -211,7 +206,7 @@ class Login {
         try {
           // If it were returned to ssh2, the error would end the connection. Where nothing is left to offer, the answer
           // to `none` makes ssh2 ask again, and so end in its usual way.
-          const next = this.next(advance);
+          const next = this.#next(advance);
           if (next !== undefined) advance(next || this.#ask);
         } catch {
           // The connection ended while the agent was silent, and ssh2's zlib throws on a write; the connection's

@@ -255,20 +255,16 @@ class Connecting {
   }
 
   #connection(): SshConnection {
-    const [serverVersion, transport, requests, use] = [this.#serverVersion, this.#transport, this.#requests, this.#use];
+    const { fail: _fail, open, ...requests } = this.#requests;
+    const { add, idleMs } = this.#use;
     return {
+      ...requests,
       lost: this.#lost.promise,
-      serverVersion,
+      serverVersion: this.#serverVersion,
       algorithms: this.#algorithms,
-      transport,
-      listen: requests.listen,
-      unlisten: requests.unlisten,
-      open: async (endpoint, originator) => use.add(sendsNow(this.#client, await requests.open(endpoint, originator))),
-      idleMs: use.idleMs,
-      probeSession: requests.probeSession,
-      openTun: requests.openTun,
-      run: requests.run,
-      ping: requests.ping,
+      transport: this.#transport,
+      open: async (endpoint, originator) => add(sendsNow(this.#client, await open(endpoint, originator))),
+      idleMs,
       close: () => this.#close(),
       destroy: () => this.#fail(new TunnelFailure('disconnected', 'closed by us')),
     };
