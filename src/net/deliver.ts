@@ -44,7 +44,7 @@ export function deliverThenClose(socket: Socket, { clock, unacknowledged, onRese
   // Most peers end as soon as they see our end, and need no check.
   const start = () => (cancel = clock.timer(FIRST_CHECK_MS, () => check(FIRST_CHECK_MS)));
   socket.on('data', onData);
-  socket.end();
+  if (!socket.writableEnded) socket.end();
   if (socket.writableFinished) start();
   else socket.once('finish', start);
   return () => {

@@ -1,4 +1,5 @@
-import { connect, isIP, type NetConnectOpts, type Socket } from 'node:net';
+import { connect, isIP, type LookupFunction, type NetConnectOpts, type Socket } from 'node:net';
+import { onceAborted } from '../lib/async/abort.ts';
 import { timerAfterIo, type Clock } from '../lib/async/clock.ts';
 import { readIntoLent } from './streams/lent-memory.ts';
 
@@ -38,12 +39,12 @@ export function openSocket(
     };
     const release = () => {
       cancel();
-      signal.removeEventListener('abort', onAbort);
+      forgetAbort();
       socket.off('error', giveUp);
       // A late error must not become an uncaught exception before the next owner listens.
       socket.on('error', () => {});
     };
-    signal.addEventListener('abort', onAbort, { once: true });
+    const forgetAbort = onceAborted(signal, onAbort);
     socket.on('error', giveUp);
     socket.once('connect', () => {
       release();
@@ -63,5 +64,7 @@ function connectAtOnce(options: NetConnectOpts): void {
   if (family === 0) return;
   options.host = 'target';
   options.autoSelectFamily = false;
-  options.lookup = (_name, _hints, answer) => answer(null, host, family);
+  // By a name: see guardListeners().
+  const lookup: LookupFunction = (_name, _hints, answer) => answer(null, host, family);
+  options.lookup = lookup;
 }

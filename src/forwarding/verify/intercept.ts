@@ -99,10 +99,11 @@ function filterNonce(channel: Channel, probes: readonly Probe[], originator: str
 /** Closes the channel when the first bytes that arrive are not for its reader. */
 function onFirstBytes(channel: Channel, areTaken: (bytes: Buffer) => boolean): void {
   const push = channel.push.bind(channel);
-  channel.push = (chunk: Buffer | null, ...more) => {
+  const pushOnce: typeof push = (chunk: Buffer | null, ...more) => {
     channel.push = push;
     if (chunk === null || !areTaken(chunk)) return push(chunk, ...more);
     discard(channel);
     return true;
   };
+  channel.push = pushOnce;
 }

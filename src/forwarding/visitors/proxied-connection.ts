@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { onceAborted } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import type { IdleWatch } from './channel-timeout.ts';
@@ -75,12 +76,12 @@ export async function runVisit(
       }
     },
   });
-  signal.addEventListener('abort', joined.abort, { once: true });
+  const forgetAbort = onceAborted(signal, joined.abort);
   if (signal.aborted) joined.abort();
   const ended = await joined.ended;
   watched?.stop();
   const ending = overdue || ended;
-  signal.removeEventListener('abort', joined.abort);
+  forgetAbort();
   open.delete(visit);
   counters.connections -= 1;
   if (ended === 'connection lost' && overdue === '') counters.cutConnections += 1;

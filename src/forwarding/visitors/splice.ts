@@ -192,7 +192,9 @@ function startDownlink(channel: Channel, socket: Socket, { count, visitor }: Spl
     if (mustWait()) channel.pause();
   };
   const past = lentWrites(socket, write);
-  channel.unsent = () => socket.writableLength + (past?.waiting() ?? 0);
+  // By a name: see guardListeners().
+  const unsentBytes = () => socket.writableLength + (past?.waiting() ?? 0);
+  channel.unsent = unsentBytes;
   channel.takesLent = true;
 
   const onData = (chunk: Buffer) => {

@@ -38,15 +38,26 @@ export function ownTick(): Promise<void> {
   return inSlices(nothing());
 }
 
-/** The same, but null for the first few callers in a tick of the event loop: what is rare goes on at once. */
+/** Of many callers at once a few go on in each tick of the event loop. Null for the first few: what is rare goes on at once. */
 export function fewPerTick(): Promise<void> | null {
-  if (begunInTick === 0) setImmediate(() => (begunInTick = 0));
-  begunInTick += 1;
-  return begunInTick > FEW ? ownTick() : null;
+  if (begunInTick === 0) setImmediate(beginNextFew);
+  if (begunInTick < FEW) {
+    begunInTick += 1;
+    return null;
+  }
+  return new Promise((resolve) => later.push(resolve));
 }
 
 const FEW = 16;
 let begunInTick = 0;
+const later: (() => void)[] = [];
+
+function beginNextFew(): void {
+  const next = later.splice(0, FEW);
+  begunInTick = next.length;
+  if (begunInTick > 0) setImmediate(beginNextFew);
+  for (const begin of next) begin();
+}
 
 function* nothing(): Generator<undefined, void> {}
 

@@ -47,19 +47,19 @@ export function readIntoLent(whose: 'own' | 'shared'): { readonly onread: OnRead
         take = next;
         gather = whose === 'own' && next !== null ? gatherReads(its) : null;
       };
-      readers.set(its, { reader: { direct }, listeners });
+      (its as HasReader)[READER] = { reader: { direct }, listeners };
     },
   };
 }
 
-/** Null for a socket that was opened without one. */
-export function readerOf(socket: object): Reader | null {
-  return readers.get(socket)?.reader ?? null;
+/** Null for a socket that was opened without one, and for another stream. */
+export function readerOf(stream: Readable): Reader | null {
+  return (stream as HasReader)[READER]?.reader ?? null;
 }
 
 /** Calls `listener` with the number of bytes of each read, in whatever way the stream is read. */
 export function onBytes(stream: Readable, listener: (bytes: number) => void): void {
-  const listeners = readers.get(stream)?.listeners;
+  const listeners = (stream as HasReader)[READER]?.listeners;
   if (listeners === undefined) stream.on('data', (chunk: Buffer) => listener(chunk.length));
   else listeners.push(listener);
 }
@@ -112,7 +112,13 @@ export function watchReturns(look: ((memory: Buffer) => void) | null): void {
 /** In front of what was read: for the begin of a packet whose end has come. More than OpenSSH ever sends in one. */
 export const HEADROOM = 40 * 1024;
 
-const readers = new WeakMap<object, { readonly reader: Reader; readonly listeners: ((bytes: number) => void)[] }>();
+/** At the socket itself: what a WeakMap has leads back to it, and then only a full garbage collection takes either. */
+const READER = Symbol('reader');
+
+interface HasReader extends Readable {
+  [READER]?: { readonly reader: Reader; readonly listeners: ((bytes: number) => void)[] };
+}
+
 /** The read that goes on now; `buffer` is null once its memory is kept. */
 let lending: { readonly memory: Memory; buffer: ArrayBufferLike | null; readonly after: (() => void)[] } | null = null;
 let onReturn: ((memory: Buffer) => void) | null = null;

@@ -22,23 +22,25 @@ export function lentWrites(socket: Socket, write: (bytes: Buffer) => void): Lent
   const { addon } = loadAddon();
   const fd = descriptorOf(socket);
   if (addon === null || fd === null) return null;
-  const pieces = new Uint32Array(2 * MOST_PIECES);
+  let pieces = NONE;
   let memory: Buffer | null = null;
   let count = 0;
   let waiting = 0;
   const flush = () => {
     if (memory === null) return;
-    const [from, taken, bytes] = [memory, count, waiting];
-    [memory, count, waiting] = [null, 0, 0];
+    const [from, list, taken, bytes] = [memory, pieces, count, waiting];
+    memory = null;
+    count = waiting = 0;
     // The descriptor of a socket that is destroyed may be another's by now.
-    if (!socket.writable) return;
-    let sent = addon.send(fd, from, pieces, taken);
-    if (sent === bytes) return;
-    for (let i = 0; i < 2 * taken; i += 2) {
-      const [start, length] = [pieces[i]!, pieces[i + 1]!];
-      if (sent < length) write(from.subarray(start + sent, start + length));
-      sent = Math.max(0, sent - length);
+    if (socket.writable) {
+      let sent = addon.send(fd, from, list, taken);
+      for (let i = 0; sent < bytes && i < 2 * taken; i += 2) {
+        const [start, length] = [list[i]!, list[i + 1]!];
+        if (sent < length) write(from.subarray(start + sent, start + length));
+        sent = Math.max(0, sent - length);
+      }
     }
+    spare.push(list);
   };
   return {
     take: (bytes) => {
@@ -49,6 +51,7 @@ export function lentWrites(socket: Socket, write: (bytes: Buffer) => void): Lent
       }
       if (memory === null) {
         memory = lentMemory();
+        pieces = spare.pop() ?? new Uint32Array(2 * MOST_PIECES);
         afterRead(flush);
       }
       pieces[2 * count] = bytes.byteOffset;
@@ -62,5 +65,8 @@ export function lentWrites(socket: Socket, write: (bytes: Buffer) => void): Lent
   };
 }
 
+/** Lists of pieces, for all sockets: one is needed from the first piece of a read to its end. */
+const spare: Uint32Array<ArrayBuffer>[] = [];
+const NONE = new Uint32Array(0);
 /** More than large packets of one read. */
 const MOST_PIECES = 32;

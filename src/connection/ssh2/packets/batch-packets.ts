@@ -53,12 +53,12 @@ export function sendSealed(client: Client): void {
   if (cipher instanceof BatchCipher) cipher.flushFirst();
 }
 
-/** Gives a channel of this client its sendNow(): all packets of a read are sealed in one call, and its stream costs nothing. */
+/** Gives a channel of this client its sendNow() (by a name: see guardListeners()): all packets of a read are sealed in one call, and its stream costs nothing. */
 export function sendsNow(client: Client, channel: Channel): Channel {
   const { _protocol: protocol } = internalsOf(client);
   const { outgoing } = channel as unknown as OpenChannel;
   const mayPass = () => protocol._kexinit === undefined && outgoing.state === 'open' && channel.writable;
-  channel.sendNow = (memory, start, end) => {
+  const sendNow: Channel['sendNow'] = (memory, start, end) => {
     if (!mayPass() || channel.writableLength > 0) return 0;
     const to = Math.min(end, start + outgoing.window);
     outgoing.window -= to - start;
@@ -70,12 +70,12 @@ export function sendsNow(client: Client, channel: Channel): Channel {
         protocol.channelData(id, memory.subarray(at, Math.min(to, at + packetSize)));
     return to - start;
   };
-  channel.onceWindowOpens = (listener) => {
+  const onceWindowOpens: Channel['onceWindowOpens'] = (listener) => {
     if (!mayPass() || channel.writableLength > 0 || outgoing.window > 0) return false;
     opened.set(outgoing, listener);
     return true;
   };
-  return channel;
+  return Object.assign(channel, { sendNow, onceWindowOpens });
 }
 
 /** By the server's end of a channel: what waits for its window. */

@@ -30,11 +30,12 @@ export function coalesceSmall({ _protocol: protocol }: Internals): SmallMessages
     const one = { channel, bytes: EMPTY, length: 0 };
     kept.set(ours, one);
     const read = channel.read;
-    channel.read = (size) => {
+    const readAll: typeof read = (size) => {
       // read(0) is Node's own and takes nothing.
       if (size !== 0) pass(ours);
       return read.call(channel, size);
     };
+    channel.read = readAll;
     return one;
   };
   return {
