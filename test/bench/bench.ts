@@ -74,7 +74,11 @@ async function compareStarts(): Promise<void> {
 
 async function compareVisits(name: (typeof LATENCIES)[number]): Promise<void> {
   const { connect, echo, hundred } = await compareLatencies(sshd, target, CIPHER, [name]);
-  if (connect !== undefined) tails('connect and first byte, ms', connect, 1.2);
+  if (connect !== undefined) {
+    tails('connect and first byte, ms', connect.ms, 1.2);
+    row('the same, mean', [mean(connect.ms[0])], [mean(connect.ms[1])], '');
+    row('the same, the first 1,000 after the start', ...connect.firstMs, '');
+  }
   if (echo !== undefined) {
     tails('echo, ms', echo.alone, 1);
     tails('echo beside a transfer to the visitor, ms', echo.beside['to visitor'], 2);
@@ -83,6 +87,7 @@ async function compareVisits(name: (typeof LATENCIES)[number]): Promise<void> {
   if (hundred !== undefined) {
     row('100 visitors at once, ms', ...hundred.ms, '');
     row('the same: CPU ms of the client', ...hundred.cpuMs, '<= 1.1 × ssh');
+    row('the same, the first 25 times after the start', ...hundred.firstCpuMs, '');
   }
 }
 
@@ -225,6 +230,10 @@ function number(value: number): string {
 
 function percentile99(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length * 0.99)]!;
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 function median(values: readonly number[]): number {

@@ -11,21 +11,28 @@ export type Both = readonly [number[], number[]];
 
 export const LATENCIES = ['connect', 'echo', 'hundred'] as const;
 
-/** What a visitor waits for, beside `ssh -NR`, in turn; milliseconds, but for the processor time of a hundred. */
+/**
+ * What a visitor waits for, beside `ssh -NR`, in turn; milliseconds, but for the processor time of a hundred. A process that Node.js runs is
+ * slower at first, until V8 has compiled what is used often: the figures are of one that has served some thousands of visitors, and those
+ * whose names begin with "first" are of the first ones after its start.
+ */
 export interface Latencies {
   /** From connecting to the first byte of the answer. */
-  readonly connect: Both;
+  readonly connect: { readonly ms: Both; readonly firstMs: Both };
   /** One byte there and back on an open connection: alone, and beside a transfer without end. */
   readonly echo: { readonly alone: Both; readonly beside: Readonly<Record<Direction, Both>> };
   /** A hundred visitors who come at once: until the last has its answer, and what that costs. */
-  readonly hundred: { readonly ms: Both; readonly cpuMs: Both };
+  readonly hundred: { readonly ms: Both; readonly cpuMs: Both; readonly firstCpuMs: Both };
 }
 
 const CONNECTIONS = 1000;
+const CONNECTIONS_BEFORE = 5000;
 const ECHOES = 2000;
+const ECHOES_BEFORE = 4000;
 const ECHOES_BESIDE = 150;
 const ROUNDS_BESIDE = 4;
 const HUNDREDS = 25;
+const HUNDREDS_BEFORE = 60;
 
 /** Measures these alone. */
 export async function compareLatencies(
@@ -61,16 +68,22 @@ export async function compareLatencies(
   }).finally(() => bulk.end());
 }
 
-async function compareConnecting(ports: readonly number[]): Promise<Both> {
-  const times: Both = [[], []];
-  for (let i = 0; i < CONNECTIONS; i++)
-    for (const index of [0, 1] as const) times[index].push((await firstByte(ports[index]!))!);
-  return times;
+async function compareConnecting(ports: readonly number[]): Promise<Latencies['connect']> {
+  const visit = async (count: number): Promise<Both> => {
+    const times: Both = [[], []];
+    for (let i = 0; i < count; i++)
+      for (const index of [0, 1] as const) times[index].push((await firstByte(ports[index]!))!);
+    return times;
+  };
+  const firstMs = await visit(CONNECTIONS);
+  await visit(CONNECTIONS_BEFORE - CONNECTIONS);
+  return { ms: await visit(CONNECTIONS), firstMs };
 }
 
 async function compareEchoes(ports: readonly number[]): Promise<Both> {
   const times: Both = [[], []];
   const echoes = [await openEcho(ports[0]!), await openEcho(ports[1]!)] as const;
+  for (let i = 0; i < ECHOES_BEFORE; i++) for (const echo of echoes) await echo.once();
   for (let i = 0; i < ECHOES; i++) for (const index of [0, 1] as const) times[index].push(await echoes[index].once());
   for (const echo of echoes) echo.end();
   return times;
@@ -100,11 +113,12 @@ async function compareBeside(
 }
 
 async function compareHundreds(ports: readonly number[], pids: readonly number[]): Promise<Latencies['hundred']> {
-  const [ms, cpuMs]: [Both, Both] = [
+  const [ms, cpuMs, firstCpuMs]: [Both, Both, Both] = [
+    [[], []],
     [[], []],
     [[], []],
   ];
-  for (let round = 0; round <= HUNDREDS; round++) {
+  for (let round = 0; round < HUNDREDS_BEFORE + HUNDREDS; round++) {
     for (const index of [0, 1] as const) {
       const before = exactCpuSeconds(pids[index]!);
       const started = performance.now();
@@ -113,12 +127,14 @@ async function compareHundreds(ports: readonly number[], pids: readonly number[]
       if (answers.includes(null)) throw new Error('one of a hundred visitors had no answer');
       // What follows the answers, the end of each connection, is part of the cost.
       await new Promise((resolve) => setTimeout(resolve, 50));
-      if (round === 0) continue;
+      const spent = (exactCpuSeconds(pids[index]!) - before) * 1000;
+      if (round < HUNDREDS) firstCpuMs[index].push(spent);
+      if (round < HUNDREDS_BEFORE) continue;
       ms[index].push(took);
-      cpuMs[index].push((exactCpuSeconds(pids[index]!) - before) * 1000);
+      cpuMs[index].push(spent);
     }
   }
-  return { ms, cpuMs };
+  return { ms, cpuMs, firstCpuMs };
 }
 
 /** An open connection to a target that sends back what it gets. */

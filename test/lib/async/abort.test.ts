@@ -16,7 +16,10 @@ test('calls those that wait once when the signal is aborted, each alone, and non
   });
   const last = onceAborted(controller.signal, () => called.push(9));
   controller.abort();
-  assert.deepEqual(called.toSorted(), [1, 2, 4, 9]);
+  assert.deepEqual(
+    called.toSorted((a, b) => a - b),
+    [1, 2, 4, 9],
+  );
   assert.equal(await uncaught, bug);
   process.setUncaughtExceptionCaptureCallback(null);
   last();
