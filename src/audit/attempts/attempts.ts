@@ -2,7 +2,7 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { allowsOpen, isForServer, type Access } from '../../server-rules/access.ts';
 import { formatEndpoint, type TcpEndpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
-import type { SessionUse } from '../../connection/ssh/connection.ts';
+import type { SessionUse, SshConnection } from '../../connection/ssh/connection.ts';
 import { connects } from './ask.ts';
 import type { Observation } from '../findings/finding.ts';
 import type { Hole } from '../findings/hole.ts';
@@ -25,7 +25,7 @@ export function attemptsFor(
 ): readonly Attempt[] {
   return [
     ...SESSIONS.map((use) => ({ hole: use, run: (login: OpenLogin) => useSession(login, use) })),
-    { hole: 'tunnel-device', run: openTun },
+    { hole: 'tunnel-device', run: async ({ connection }) => OF_TUN[await connection.openTun()] },
     { hole: 'connect-server', run: (login) => connectToAny(login, serversOwn(spec, access)) },
     { hole: 'connect-elsewhere', run: (login) => connectToAny(login, elsewhere(spec, access)) },
     { hole: 'connect-socket', run: (login) => connectToSocket(login.connection, knownSockets) },
@@ -61,16 +61,11 @@ async function useSession({ connection }: OpenLogin, use: SessionUse): Promise<O
   }
 }
 
-async function openTun({ connection }: OpenLogin): Promise<Observation> {
-  switch (await connection.openTun()) {
-    case 'granted':
-      return { verdict: 'open', detail: 'the server made one for a moment' };
-    case 'unable':
-      return { verdict: 'open', detail: 'the server tried to make one' };
-    case 'refused':
-      return { verdict: 'closed', detail: 'refused' };
-  }
-}
+const OF_TUN: Readonly<Record<Awaited<ReturnType<SshConnection['openTun']>>, Observation>> = {
+  granted: { verdict: 'open', detail: 'the server made one for a moment' },
+  unable: { verdict: 'open', detail: 'the server tried to make one' },
+  refused: { verdict: 'closed', detail: 'refused' },
+};
 
 /**
  * Ports of valuable services, and one without a service: sshd, mail, the web, files, directories, databases, queues, containers,

@@ -3,6 +3,7 @@ import type { Client, ClientChannel } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import { firstLine } from '../../lib/text.ts';
 import type { SessionProbe, SessionUse } from '../ssh/connection.ts';
+import type { Protocol } from './protocol/internals.ts';
 import { openSession, type SessionRequests } from './session-channel.ts';
 
 /**
@@ -31,7 +32,8 @@ export function probeSession(
       return;
     }
     const proof = PROOFS[use]?.() ?? null;
-    ask(session, use, proof, (granted) => {
+    const ask = (protocol: Protocol, id: number) => REQUESTS[use](protocol, id, proof?.command ?? '');
+    session.request(ask, (granted) => {
       if (!granted) finish({ result: 'refused', output: '' });
       else if (proof === null) finish({ result: 'granted', output: '' });
       else awaitProof(channel, proof, clock, finish);
@@ -68,33 +70,16 @@ function setVariables(
     );
 }
 
-function ask(
-  { request }: SessionRequests,
-  use: Exclude<SessionUse, 'environment'>,
-  proof: Proof | null,
-  answer: (granted: boolean) => void,
-): void {
-  switch (use) {
-    case 'command':
-      request((protocol, id) => protocol.exec(id, proof?.command ?? '', true), answer);
-      break;
-    case 'shell':
-      request((protocol, id) => protocol.shell(id, true), answer);
-      break;
-    case 'sftp':
-      request((protocol, id) => protocol.subsystem(id, 'sftp', true), answer);
-      break;
-    case 'terminal':
-      request((protocol, id) => protocol.pty(id, 24, 80, 480, 640, 'vt100', null, true), answer);
-      break;
-    case 'agent':
-      request((protocol, id) => protocol.openssh_agentForward(id, true), answer);
-      break;
-    case 'x11':
-      request((protocol, id) => protocol.x11Forward(id, x11Screen(), true), answer);
-      break;
-  }
-}
+type Ask = (protocol: Protocol, id: number, command: string) => void;
+
+const REQUESTS: Readonly<Record<Exclude<SessionUse, 'environment'>, Ask>> = {
+  command: (protocol, id, command) => protocol.exec(id, command, true),
+  shell: (protocol, id) => protocol.shell(id, true),
+  sftp: (protocol, id) => protocol.subsystem(id, 'sftp', true),
+  terminal: (protocol, id) => protocol.pty(id, 24, 80, 480, 640, 'vt100', null, true),
+  agent: (protocol, id) => protocol.openssh_agentForward(id, true),
+  x11: (protocol, id) => protocol.x11Forward(id, x11Screen(), true),
+};
 
 /** RFC 4254 section 6.3.1; no program of the server ever gets this cookie. */
 function x11Screen() {
