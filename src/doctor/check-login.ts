@@ -19,7 +19,7 @@ import type { SshConnection, Visitor } from '../connection/ssh/connection.ts';
 import { acceptedCertificate, describeAccepted } from '../connection/auth/auth-report.ts';
 import type { Step } from './check.ts';
 import { certificateProblem, type CertificateFacts } from '../model/certificate.ts';
-import { RENEW } from './steps-from-status.ts';
+import { loginResult, type LoginResult } from './steps-from-status.ts';
 import { algorithmsStep } from './key-exchange.ts';
 import type { CheckDeps, ReportStep } from './types.ts';
 import { refused, roundTrip } from './listener-steps.ts';
@@ -84,14 +84,9 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
   });
 }
 
-function authentication(
-  accepted: string,
-  certificate: CertificateFacts | null,
-  wall: number,
-): readonly ['ok' | 'warn', string, string?] {
+function authentication(accepted: string, certificate: CertificateFacts | null, wall: number): LoginResult {
   const seen = accepted === '' ? 'the server asked for nothing' : accepted;
-  const problem = certificate === null ? null : certificateProblem(certificate, wall);
-  return problem === null ? ['ok', seen] : ['warn', `${seen}; ${problem}`, RENEW];
+  return loginResult(seen, certificate === null ? null : certificateProblem(certificate, wall));
 }
 
 interface LoggedIn {

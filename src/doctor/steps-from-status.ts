@@ -47,14 +47,19 @@ export function stepsFromStatus(
   ];
 }
 
-function authenticationFrom({ login, certificate }: TunnelStatus): readonly ['ok' | 'warn', string, string?] {
-  const seen = `the daemon is logged in${login === undefined ? '' : `: ${login}`}`;
-  if (certificate?.problem === undefined) return ['ok', seen];
-  return ['warn', `${seen}; ${certificate.problem}`, RENEW];
+function authenticationFrom({ login, certificate }: TunnelStatus): LoginResult {
+  return loginResult(`the daemon is logged in${login === undefined ? '' : `: ${login}`}`, certificate?.problem ?? null);
+}
+
+export type LoginResult = readonly ['ok' | 'warn', string, string?];
+
+/** `problem` is that of the certificate of the login. */
+export function loginResult(seen: string, problem: string | null): LoginResult {
+  return problem === null ? ['ok', seen] : ['warn', `${seen}; ${problem}`, RENEW];
 }
 
 /** The connection itself stays up. */
-export const RENEW =
+const RENEW =
   'Have the authority make a new certificate under the same name: it is read at the next login, without a restart.';
 
 /** A daemon of an older version reports no algorithms. */
