@@ -9,9 +9,10 @@ export type Family = 0 | 4 | 6;
  * and that this device listens on.
  */
 export function familyOf({ addressFamily }: Pick<ServerSpec, 'addressFamily'>): Family {
-  if (addressFamily === 'any') return 0;
-  return addressFamily === 'inet' ? 4 : 6;
+  return FAMILIES[addressFamily];
 }
+
+const FAMILIES = { any: 0, inet: 4, inet6: 6 } as const;
 
 /** Whether an address is of this family; a name may have addresses of each. */
 export function fitsFamily(host: string, family: Family): boolean {

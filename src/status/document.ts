@@ -118,11 +118,7 @@ interface LastOutage {
   readonly durationMs: number;
 }
 
-export interface PreviousTunnel {
-  readonly name: string;
-  readonly phase: Phase;
-  readonly since: string;
-  readonly server: string;
+export interface PreviousTunnel extends Pick<TunnelStatus, 'name' | 'phase' | 'since' | 'server'> {
   readonly listen: readonly string[];
 }
 
