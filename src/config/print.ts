@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 import { fieldOf, type Option, SERVER_OPTIONS, TUNNEL_OPTIONS } from '../model/options.ts';
-import { type Endpoint, formatEndpoint } from '../model/endpoint.ts';
+import { type Endpoint, formatEndpoint, formatAddress } from '../model/endpoint.ts';
 import type { Entry, ForwardSpec, ServerSpec, TunnelSpec } from '../model/spec.ts';
 import { completeServer, completeTunnel } from './resolve/defaults.ts';
 import type { Config } from '../model/config.ts';
@@ -127,7 +127,7 @@ function entryKeys(entry: Entry): Record<string, unknown> {
     case 'socks5': {
       const user = entry.user === null ? '' : `${encodeURIComponent(entry.user)}@`;
       return {
-        proxy: `${entry.type}://${user}${formatEndpoint({ type: 'tcp', host: entry.host, port: entry.port })}`,
+        proxy: `${entry.type}://${user}${formatAddress(entry)}`,
         ...(entry.passwordFile === null ? {} : { proxyPasswordFile: escapeTokens(entry.passwordFile) }),
       };
     }

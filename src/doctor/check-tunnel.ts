@@ -6,7 +6,7 @@ import { familyOf } from '../net/address-family.ts';
 import { systemLookup } from '../net/resolve-host.ts';
 import { probeAddress, probeRequest } from '../net/probe-path.ts';
 import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
-import { formatEndpoint } from '../model/endpoint.ts';
+import { formatAddress } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { checkLogin, checkTarget } from './check-login.ts';
 import { stepAndCureOf, STEPS } from './check.ts';
@@ -102,7 +102,7 @@ async function probeAddresses(
     const request = { ...probeRequest(connectLimit, clock), urgent: true };
     try {
       await probeAddress(path, machine, request, connectTimeoutMs, { clock, turns: device.turns }, signal);
-      seen.push(`${formatEndpoint({ type: 'tcp', host, port })} answers`);
+      seen.push(`${formatAddress({ host, port })} answers`);
     } catch (error) {
       signal.throwIfAborted();
       failures.push(asFailure(error));

@@ -21,7 +21,12 @@ export interface SocksTarget {
 export function formatEndpoint(endpoint: Endpoint | SocksTarget): string {
   if (endpoint.type === 'socks') return 'socks';
   if (endpoint.type === 'unix') return endpoint.path;
-  return `${bracketed(endpoint.host) || '*'}:${endpoint.port}`;
+  return formatAddress(endpoint);
+}
+
+/** The same for a host and a port. */
+export function formatAddress({ host, port }: Pick<TcpEndpoint, 'host' | 'port'>): string {
+  return `${bracketed(host) || '*'}:${port}`;
 }
 
 /** A host as it is written before a port. */

@@ -1,5 +1,5 @@
 import { BlockList, isIP } from 'node:net';
-import { formatEndpoint, isLoopbackHost } from './endpoint.ts';
+import { isLoopbackHost, formatAddress } from './endpoint.ts';
 import type { TunnelSpec } from './spec.ts';
 import { formatServer } from './state.ts';
 
@@ -7,7 +7,7 @@ type Reached = Pick<TunnelSpec, 'host' | 'port' | 'jumps' | 'entry'>;
 
 /** A text that distinguishes servers: those of two tunnels are equal where they reach the same machine and port. */
 export function serverKey(spec: Reached): string {
-  return `${formatEndpoint({ type: 'tcp', host: spec.host.toLowerCase(), port: spec.port })}${wayOf(spec)}`;
+  return `${formatAddress({ host: spec.host.toLowerCase(), port: spec.port })}${wayOf(spec)}`;
 }
 
 /** The same with the user. */
@@ -21,7 +21,7 @@ function wayOf({ host, jumps, entry }: Reached): string {
     entry.type === 'direct'
       ? []
       : [entry.type === 'command' ? entry.command : `${entry.type}://${entry.host}:${entry.port}`];
-  const way = [...first, ...jumps.map((jump) => formatEndpoint({ type: 'tcp', host: jump.host, port: jump.port }))];
+  const way = [...first, ...jumps.map(formatAddress)];
   return way.length === 0 || !isLocal(host) ? '' : ` via ${way.join(', ')}`;
 }
 

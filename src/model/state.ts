@@ -1,5 +1,5 @@
 import type { CertificateFacts } from './certificate.ts';
-import { formatEndpoint } from './endpoint.ts';
+import { formatEndpoint, formatAddress } from './endpoint.ts';
 import type { HostCertificate } from './host-certificate.ts';
 import type { ForwardSpec, ServerSpec, TunnelSpec } from './spec.ts';
 import type { FailureCode, TunnelFailure } from './failure.ts';
@@ -199,7 +199,7 @@ export function reportFailure(failure: TunnelFailure, now: number): FailureRepor
 
 /** `user@host:port`. */
 export function formatServer(spec: Pick<ServerSpec, 'user' | 'host' | 'port'>): string {
-  return `${spec.user}@${formatEndpoint({ type: 'tcp', host: spec.host, port: spec.port })}`;
+  return `${spec.user}@${formatAddress(spec)}`;
 }
 
 /** The listener, with the port that the server chose. */

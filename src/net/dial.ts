@@ -9,7 +9,7 @@ import { systemLookup, type Lookup } from './resolve-host.ts';
 import { openPersistently, type PortChoice } from './open-racing.ts';
 import { TimeoutError } from './open-socket.ts';
 import { resetSocket } from './streams/reset-socket.ts';
-import { formatEndpoint } from '../model/endpoint.ts';
+import { formatAddress } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { firstToSucceed } from './stagger.ts';
 import type { NetworkPath, Turn, TurnRequest, Turns } from './pacing/turns.ts';
@@ -239,7 +239,7 @@ async function dialAddress(
   try {
     return await openPersistently(options, { timeoutMs, gentle, ports, clock }, signal);
   } catch (error) {
-    const server = formatEndpoint({ type: 'tcp', host: address, port: spec.port });
+    const server = formatAddress({ host: address, port: spec.port });
     throw translate(error, `${server}${describeBinding(spec)}`);
   }
 }

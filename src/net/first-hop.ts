@@ -1,4 +1,4 @@
-import { formatEndpoint } from '../model/endpoint.ts';
+import { formatAddress } from '../model/endpoint.ts';
 import type { ProxyEntry, ServerSpec, TunnelSpec } from '../model/spec.ts';
 import type { DialSpec } from './dial.ts';
 
@@ -21,5 +21,5 @@ export function behindProxyKey(
   { user, passwordFile }: ProxyEntry,
   { host, port }: Pick<ServerSpec, 'host' | 'port'>,
 ): string {
-  return [user ?? '', passwordFile ?? '', formatEndpoint({ type: 'tcp', host, port })].join(' ');
+  return [user ?? '', passwordFile ?? '', formatAddress({ host, port })].join(' ');
 }

@@ -5,7 +5,7 @@ import type { SocketAddresses } from './device.ts';
 import { sourceOf, translate, type DialSpec } from './dial.ts';
 import { localAddress } from './local-address.ts';
 import { openSocket } from './open-socket.ts';
-import { formatEndpoint } from '../model/endpoint.ts';
+import { formatAddress } from '../model/endpoint.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import type { ConnectLimit } from '../model/spec.ts';
 import { resetSocket } from './streams/reset-socket.ts';
@@ -53,7 +53,7 @@ export async function probeAddress(
     turn.opened();
   } catch (error) {
     signal.throwIfAborted();
-    const at = formatEndpoint({ type: 'tcp', host, port });
+    const at = formatAddress({ host, port });
     throw turn.failed(error instanceof TunnelFailure ? error : translate(error, at));
   } finally {
     turn.end();

@@ -1,7 +1,7 @@
 import { parseDocument } from 'yaml';
 import { readJump } from '../config/schema/jump.ts';
 import { UserError } from '../lib/user-error.ts';
-import { bracketed, formatEndpoint } from '../model/endpoint.ts';
+import { bracketed, formatAddress } from '../model/endpoint.ts';
 import type { EditedValue } from './edit-config.ts';
 
 /** Keys of one of several servers of a tunnel. */
@@ -59,7 +59,7 @@ function editedEntry(entry: EditedValue, edit: EntryEdit): EditedValue {
   const whole = { host, ...(user === undefined ? {} : { user }), ...(port === undefined ? {} : { port }), ...edit };
   if (whole.hostKeyAlias !== undefined || whole.identityFile !== undefined) return defined(whole);
   const at = whole.user === undefined ? '' : `${whole.user}@`;
-  if (whole.port !== undefined) return at + formatEndpoint({ type: 'tcp', host: whole.host, port: whole.port });
+  if (whole.port !== undefined) return at + formatAddress({ host: whole.host, port: whole.port });
   return at + bracketed(whole.host);
 }
 

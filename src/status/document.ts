@@ -1,6 +1,6 @@
 import { plural } from '../lib/text.ts';
 import { type ConfigurationState, assessHealth, assessTunnel, type Health } from './health.ts';
-import { formatEndpoint } from '../model/endpoint.ts';
+import { formatEndpoint, formatAddress } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import type { FailureCode } from '../model/failure.ts';
 import { formatListen, formatServer, type FailureReport, type Phase, type TunnelState } from '../model/state.ts';
@@ -324,7 +324,7 @@ function via({ entry, jumps }: TunnelSpec): readonly string[] {
   const first =
     entry.type === 'direct'
       ? []
-      : [entry.type === 'command' ? 'proxyCommand' : `${entry.type}://${formatEndpoint({ ...entry, type: 'tcp' })}`];
+      : [entry.type === 'command' ? 'proxyCommand' : `${entry.type}://${formatAddress(entry)}`];
   return [...first, ...jumps.map(formatServer)];
 }
 

@@ -1,5 +1,5 @@
 import { nameAt } from '../../model/redundancy.ts';
-import { formatEndpoint } from '../../model/endpoint.ts';
+import { formatAddress } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import type { EntryKeys, TunnelKeys } from '../schema/keys.ts';
 import { ROUTE_KEYS } from './resolve.ts';
@@ -30,7 +30,7 @@ export function membersOf(name: string, own: TunnelKeys, defaults: TunnelKeys): 
 
 /** Servers behind different jumps may have one host and port. */
 function freeName(tunnel: string, { host = '', port = 22 }: EntryKeys, taken: readonly string[]): string {
-  const whole = formatEndpoint({ type: 'tcp', host, port });
+  const whole = formatAddress({ host, port });
   const names = [host, whole, ...taken.map((_, index) => `${whole}-${index + 2}`)];
   return names.map((server) => nameAt(tunnel, server)).find((name) => !taken.includes(name))!;
 }

@@ -1,5 +1,5 @@
 import { printable } from '../../lib/text.ts';
-import { formatEndpoint } from '../../model/endpoint.ts';
+import { formatAddress } from '../../model/endpoint.ts';
 import type { AuthMethod } from '../../model/options.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import { describeCertificate, explainRefusal, type CertificateFacts } from '../../model/certificate.ts';
@@ -50,7 +50,7 @@ export function offeredNothing({ offers, unwanted }: AuthReport): boolean {
  * day, in milliseconds since 1970.
  */
 export function describeAuth(spec: ServerSpec, report: AuthReport, wall: number): string {
-  const server = formatEndpoint({ type: 'tcp', host: spec.host, port: spec.port });
+  const server = formatAddress(spec);
   const parts = [
     describeOffers(report, server, spec.user),
     ...refusedCertificates(report).map((certificate) => explainRefusal(certificate, spec.user, wall)),

@@ -6,7 +6,7 @@ import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { resetSocket } from '../../net/streams/reset-socket.ts';
 import { readSecretFile } from '../auth/secret-file.ts';
-import { formatEndpoint } from '../../model/endpoint.ts';
+import { formatAddress } from '../../model/endpoint.ts';
 import type { ProxyEntry } from '../../model/spec.ts';
 import { deadline } from '../../lib/async/deadline.ts';
 import { firstToEnd } from '../../lib/async/scope.ts';
@@ -37,7 +37,7 @@ export async function passProxy(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
-  const where = `proxy ${formatEndpoint({ type: 'tcp', host: proxy.host, port: proxy.port })}`;
+  const where = `proxy ${formatAddress(proxy)}`;
   const fail = (text: string, cause?: unknown) =>
     new TunnelFailure('proxy-failed', `${where} ${text}`, cause === undefined ? {} : { cause });
   const late = () => fail(`did not answer within ${Math.round(timeoutMs / 1000)} s`);
@@ -71,7 +71,7 @@ async function connectHttp(
   fail: Fail,
 ): Promise<void> {
   const { request } = await import('node:http');
-  const authority = formatEndpoint({ type: 'tcp', ...to });
+  const authority = formatAddress(to);
   const credentials = Buffer.from(`${user ?? ''}:${password ?? ''}`).toString('base64');
   await new Promise<void>((resolve, reject) => {
     const connect = request({

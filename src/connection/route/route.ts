@@ -10,7 +10,7 @@ import { loadProxy, passProxy } from './proxy.ts';
 import { behindProxyKey } from '../../net/first-hop.ts';
 import { startProxyCommand } from './proxy-command.ts';
 import { resetSocket } from '../../net/streams/reset-socket.ts';
-import { formatEndpoint } from '../../model/endpoint.ts';
+import { formatAddress } from '../../model/endpoint.ts';
 import type { Entry, ServerSpec, TunnelSpec } from '../../model/spec.ts';
 import type { SshConnection } from '../ssh/connection.ts';
 import type { IdentityCache } from '../auth/identity-cache.ts';
@@ -189,7 +189,7 @@ async function jumpTo(
     const late = () =>
       new TunnelFailure(
         'proxy-failed',
-        `${formatServer(jump)} did not reach ${formatEndpoint({ type: 'tcp', ...next })} within ${Math.round(jump.connectTimeoutMs / 1000)} s`,
+        `${formatServer(jump)} did not reach ${formatAddress(next)} within ${Math.round(jump.connectTimeoutMs / 1000)} s`,
       );
     // A server that cannot reach the next one may take minutes to say so.
     const opening = (own: AbortSignal) =>
