@@ -10,8 +10,8 @@ export type WritePackets = (packets: Buffer, written: () => void) => boolean;
 
 /**
  * A cipher that seals packets one behind the other, in memory that is used again. Those of the first read, or tick, in an iteration of the
- * event loop are written behind it, and all others at the end of the iteration: a lone visitor waits for nothing, and a hundred at once, each
- * with a read of its own, cost a system call or two.
+ * event loop are written behind it, and, where they were few, all others at the end of the iteration: a lone visitor waits for nothing, and a
+ * hundred at once, each with a read of its own, cost a system call or two.
  */
 export class BatchCipher implements Cipher {
   outSeqno: number;
@@ -75,7 +75,7 @@ export class BatchCipher implements Cipher {
 
   /** Writes what was sealed. */
   flush(): void {
-    if (!this.#hasWritten && this.#end > 0) {
+    if (!this.#hasWritten && this.#end > 0 && this.#end <= FEW_BYTES) {
       this.#hasWritten = true;
       setImmediate(this.#endIteration);
     }
@@ -130,6 +130,8 @@ export class BatchCipher implements Cipher {
 }
 
 const EMPTY: Buffer = Buffer.alloc(0);
+/** Behind a write of more than this, that of a transfer, a system call more costs little, and to wait for the end of the iteration much. */
+const FEW_BYTES = 4 * 1024;
 const AT_ONCE = 256 * 1024;
 /** For what is no data: a few packets. */
 const SMALL = 2 * 1024;

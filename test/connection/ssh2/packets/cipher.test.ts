@@ -46,6 +46,19 @@ test('writes what comes first in an iteration of the event loop behind its tick,
   assert.deepEqual(writes.slice(2), ['<d>', '<e>']);
 });
 
+test('writes behind each tick while there is much to write', async () => {
+  const { cipher, writes } = createCipher();
+  const much = 'x'.repeat(10_000);
+  await turn();
+  for (const payload of [much, much, 'a', 'b']) {
+    send(cipher, payload);
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+  }
+  assert.deepEqual(writes, [`<${much}>`, `<${much}>`, '<a>']);
+  await turn();
+  assert.deepEqual(writes.slice(3), ['<b>']);
+});
+
 test('sends a packet that was begun before another one, and lets one go that is never sent', async () => {
   const { cipher, writes } = createCipher();
   const first = packetOf(cipher, 'first');
