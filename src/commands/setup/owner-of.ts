@@ -10,9 +10,7 @@ import { hostOf } from './trust.ts';
 /** A login of the owner's (`[me@]server[:port]`) on the server of a tunnel that the configuration has. See openOwner(). */
 export async function openOwnerOf(tunnel: TunnelSpec, via: string, questions: Questions): Promise<Owner> {
   const admin = await administrator(via, await callersEnvironment());
-  const login = isServerOf(tunnel, admin)
-    ? knownIn(admin, tunnel.userKnownHostsFiles, tunnel.globalKnownHostsFiles)
-    : await trustOther(admin, questions);
+  const login = isServerOf(tunnel, admin) ? knownAs(tunnel, admin) : await trustOther(admin, questions);
   return await openOwner(login, tunnel.user, questions);
 }
 
@@ -21,13 +19,12 @@ export function isServerOf({ host, port }: Pick<TunnelSpec, 'host' | 'port'>, ad
   return admin.host === host && admin.port === port && admin.hostKeyAlias === null && admin.jumps.length === 0;
 }
 
-/** The host key that was confirmed for the tunnel is the one of this login, and no other. */
-export function knownIn(
+/** The host key that was confirmed for the tunnel, under the name that it has there, is the one of this login, and no other. */
+export function knownAs(
+  { hostKeyAlias, userKnownHostsFiles, globalKnownHostsFiles }: TunnelSpec,
   admin: TunnelSpec,
-  userKnownHostsFiles: readonly string[],
-  globalKnownHostsFiles: readonly string[] = [],
 ): TunnelSpec {
-  return { ...admin, userKnownHostsFiles, globalKnownHostsFiles, strictHostKeyChecking: 'yes' };
+  return { ...admin, hostKeyAlias, userKnownHostsFiles, globalKnownHostsFiles, strictHostKeyChecking: 'yes' };
 }
 
 /** The owner reaches the server by another name or port: its host key is one that the owner knows, or confirms. */

@@ -15,7 +15,7 @@ import { createQuestions, type Questions } from '../text/prompt.ts';
 import { controlSockets } from '../find/control-sockets.ts';
 import { loginDeps } from '../find/login-deps.ts';
 import { report } from '../text/report.ts';
-import { type HostToTrust, trustHostKey, type TrustResult } from './trust-host-key.ts';
+import { type HostToTrust, trustHostKey } from './trust-host-key.ts';
 
 /**
  * Compares the host keys of a tunnel's servers and of their jumps with the known ones, and replaces what a person confirms. The daemon then
@@ -31,11 +31,11 @@ export async function trust(
   const failures: UserError[] = [];
   try {
     const members = all.filter((one) => isMeant(one.name, name));
-    const alone = members.length === 1 && members[0]!.jumps.length === 0;
+    const options = { option: '--fingerprint', given, alone: members.length === 1 };
     for (const member of members) {
       // One that is down does not keep the next one from being trusted.
       try {
-        if ((await trustRoute(member, alone, given, questions)) === 'trusted') await tryNow(config, member.name);
+        if ((await trustRoute(member, options, questions)).length > 0) await tryNow(config, member.name);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         failures.push(error);
@@ -49,20 +49,24 @@ export async function trust(
   throw failures.length === 1 ? first : new UserError(failures.map(({ message }) => message).join('\n'), first.exit);
 }
 
-/** The server and its jumps. Rejects with a UserError where one is not confirmed. */
-async function trustRoute(
+/**
+ * Makes the host keys of a tunnel's server and of its jumps known. `given` is the fingerprint that `option` gives, null for none; `alone`:
+ * there is no other tunnel that it could be meant for. Resolves with the servers of which a key became known. Rejects with a UserError
+ * where one is not confirmed.
+ */
+export async function trustRoute(
   tunnel: TunnelSpec,
-  alone: boolean,
-  given: string | null,
+  { option, given, alone }: { readonly option: string; readonly given: string | null; readonly alone: boolean },
   questions: Questions,
-): Promise<TrustResult> {
-  let end: TrustResult = 'known';
+): Promise<readonly TunnelSpec[]> {
+  const trusted: TunnelSpec[] = [];
   for (const server of serversOf(tunnel)) {
-    const result = await trustHostKey(hostOf(server, alone, '--fingerprint'), given, questions, report);
+    const host = hostOf(server, alone && tunnel.jumps.length === 0, option);
+    const result = await trustHostKey(host, given, questions, report);
     if (result === 'refused') throw new UserError(`the host key of ${formatServer(server)} was not confirmed`);
-    if (result === 'trusted') end = result;
+    if (result === 'trusted') trusted.push(server);
   }
-  return end;
+  return trusted;
 }
 
 /** A server that is reached as a tunnel reaches it, with the known hosts of that login. See HostToTrust. */

@@ -7,8 +7,6 @@ import { changing } from '../../../config/change-lock.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { hostQuery } from '../../../connection/known-hosts/check.ts';
 import { DaemonNotRunningError } from '../../../control/client.ts';
-import { systemClock } from '../../../lib/async/clock.ts';
-import { NEVER } from '../../../lib/async/never.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { createFile } from '../../../lib/files/create-file.ts';
 import { makeDirectory } from '../../../lib/files/make-directory.ts';
@@ -18,21 +16,18 @@ import { errorCode, errorText } from '../../../lib/text.ts';
 import { asUserError, UserError } from '../../../lib/user-error.ts';
 import { formatEndpoint } from '../../../model/endpoint.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
-import { dial } from '../../../net/dial.ts';
 import { addToConfig, newConfig, type NewTunnel } from '../../../setup/new-config.ts';
 import { checkKey, makeKey } from '../../../setup/new-key.ts';
 import { SPARE_FILE } from '../../../server-rules/server-setup.ts';
 import { pinSpare } from '../../../setup/spare-host-key.ts';
-import { scanHostCertificate, scanHostKeys } from '../../../setup/scan-host-keys.ts';
 import { doctor, statusOf } from '../../checks/doctor.ts';
 import { findConfig } from '../../find/config-file.ts';
 import { daemonStatus } from '../../find/daemon-status.ts';
-import { processTurns } from '../../find/process-turns.ts';
 import { createQuestions, type Questions } from '../../text/prompt.ts';
 import { printOnlyJson } from '../../text/only-json.ts';
 import { printError, report } from '../../text/report.ts';
 import { changeConfig } from '../change-config.ts';
-import { type HostToTrust, trustHostKey } from '../trust-host-key.ts';
+import { trustRoute } from '../trust.ts';
 import { initFrom, offerFrom } from './from.ts';
 import { initDocument, Outcome } from './outcome.ts';
 import { useOfKey } from './key.ts';
@@ -45,7 +40,7 @@ import { isSystems, ownKey, type Wanted, type WantedOptions, wantedTunnel } from
 import { schemaUrl } from './schema-url.ts';
 import { serverSetupText } from '../server-setup.ts';
 import { handOut } from '../write-script.ts';
-import { isServerOf, knownIn, trustOther } from '../owner-of.ts';
+import { isServerOf, knownAs, trustOther } from '../owner-of.ts';
 import { dryRun } from './dry-run.ts';
 import { marksIn, type Task } from './task.ts';
 
@@ -130,17 +125,17 @@ async function work(
   // All that can be wrong with it is found before anything is made; and the server comes first, so that a wrong address leaves nothing.
   const settings = readSettings(options.set);
   const { asked, keyFrom, compared } = await withKeyThatOpens(file, wanted, options, settings, questions);
-  const [knownHosts = asked.userKnownHostsFile] = compared.existing?.userKnownHostsFiles ?? [];
+  const tunnel = compared.existing ?? compared.fresh;
   const isKeyGiven = options.i !== null && (keyFrom ?? asked.identityFile) === resolve(options.i);
   const jump = options.jump || (await askForJump(settings, admin, questions));
   const spare = options.spareHostKey === true;
   const task: Task = { file, configFlag, asked, keyFrom, isKeyGiven, settings, jump, spare, questions, outcome };
-  if (options.dryRun) return await dryRun(task, compared, knownHosts, admin);
-  const trusted = await trustHostKey(hostToTrust(asked, knownHosts), options.hostKeyFingerprint, questions, report);
-  if (trusted === 'refused') throw new UserError('the host key was not confirmed; nothing more was done');
-  if (trusted === 'trusted') outcome.changes.push(`the host key of ${asked.host} is known in ${knownHosts}`);
+  if (options.dryRun) return await dryRun(task, compared, admin);
+  const given = { option: '--host-key-fingerprint', given: options.hostKeyFingerprint, alone: true };
+  for (const { host: its, userKnownHostsFiles } of await trustRoute(tunnel, given, questions))
+    outcome.changes.push(`the host key of ${its} is known in ${userKnownHostsFiles[0]}`);
   if (admin !== null) {
-    const login = isServerOf(asked, admin) ? knownIn(admin, [knownHosts]) : await trustOther(admin, questions);
+    const login = isServerOf(tunnel, admin) ? knownAs(tunnel, admin) : await trustOther(admin, questions);
     const spec = await setUpVia(task, compared, login);
     if (!options.wait) return EXIT.ok;
     const code = await prove(configFlag, spec, file);
@@ -287,35 +282,6 @@ async function pin(
   if (await pinSpare(file, hostQuery(host, port, hostKeyAlias), key))
     outcome.changed(`the spare host key of ${host} is known in ${file}`);
 }
-
-function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): HostToTrust {
-  const server = {
-    host,
-    port,
-    addressFamily: 'any',
-    bindAddress: null,
-    bindInterface: null,
-    tcpKeepAlive: true,
-    connectLimit: null,
-  } as const;
-  const open = async () => {
-    const deps = { clock: systemClock, turns: processTurns };
-    const { socket, turn } = await dial(server, SCAN_MS, deps, NEVER);
-    return { wire: socket, close: async () => turn.end() };
-  };
-  return {
-    query: hostQuery(host, port, null),
-    userKnownHostsFiles: [userKnownHostsFile],
-    globalKnownHostsFiles: [],
-    alone: true,
-    option: '--host-key-fingerprint',
-    caSignatureAlgorithms: null,
-    scan: () => scanHostKeys(host, open, SCAN_MS, systemClock),
-    scanCertificate: () => scanHostCertificate(open, SCAN_MS, systemClock),
-  };
-}
-
-const SCAN_MS = 10_000;
 
 /**
  * Writes the tunnel into the file, unless that has it; changed keys by a trial. Rejects with a UserError where that is not confirmed, or the

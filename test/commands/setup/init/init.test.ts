@@ -433,6 +433,18 @@ describe('init', { concurrency: 3 }, () => {
     assert.deepEqual(readdirSync(dir).toSorted(), ['127-0-0-1.key', '127-0-0-1.key.pub', 'known_hosts']);
   });
 
+  test('asks the server for its host key as the tunnel will reach it, and keeps it under the name that it has there', async (t) => {
+    const { sshd, dir, init } = await device(t);
+    const route = ['--set', `proxyCommand=${relayTo(sshd.port)}`, '--set', 'hostKeyAlias=relay-key'];
+    const asked = ['me@relay.invalid', '-R', '8080:localhost:22', '--no-wait', '--yes', ...route];
+    const trusted = ['--host-key-fingerprint', fingerprintOfSshd(sshd)];
+    const made = await init(...asked, ...trusted);
+    assert.equal(made.code, 0, made.stderr);
+    assert.match(readFileSync(join(dir, 'known_hosts'), 'utf8'), /^relay-key ssh-/);
+    const again = await init(...asked, '--dry-run');
+    assert.equal(again.code, 0, again.stdout + again.stderr);
+  });
+
   test('writes the certificate and its key into the configuration when it is given one', async (t) => {
     const { sshd, dir, init } = await device(t);
     mkdirSync(dir, { recursive: true });
@@ -460,6 +472,12 @@ async function device(t: TestContext) {
   const dir = join(await tempDir(t), 'tunneld');
   const init = (...args: string[]) => tunneld(['init', '--config', join(dir, 'config.yaml'), ...args]);
   return { sshd, dir, init };
+}
+
+/** A command that is as good as a connection to a port. */
+function relayTo(port: number): string {
+  const code = `const s = net.connect(${port}, "127.0.0.1"); process.stdin.pipe(s).pipe(process.stdout)`;
+  return `${process.execPath} -e '${code}'`;
 }
 
 /** The built program in a terminal, whose questions are answered. */
