@@ -27,7 +27,10 @@ export function processesOf({ commands }: LinuxKeeper, machine: OldMachine): rea
   return [...new Set(commands.flatMap((command) => familyOf(command, machine)))];
 }
 
-/** Ends processes in order, and after five seconds in any case. Of several, kill -0 says in one shell whether all run, in another whether one does. */
+/**
+ * Asks processes to end, and kills after five seconds those that still run. Each is looked for by a `kill -0` of its own: with several
+ * processes its exit code means in some shells that all of them run, in others that one does.
+ */
 function endScript(pids: readonly number[]): string {
   const all = pids.join(' ');
   return `kill -TERM ${all} 2>/dev/null

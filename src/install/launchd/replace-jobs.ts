@@ -17,7 +17,7 @@ export type LaunchdJob = Pick<LaunchdService, 'domain' | 'target' | 'plist' | 'k
 export interface Successor {
   /** Rejects where it could not log in beside them; nothing is stopped then, and nothing is left. */
   tryBeside(): Promise<void>;
-  /** On trial: a start of the machine has it as it was before. `work` is a folder of this process alone, for as long as it takes. */
+  /** Starts the successor on trial: a restart of the machine ends it. `work` is a folder that only this process uses. */
   start(work: string): Promise<void>;
   /** Rejects where it does not do what they did. */
   prove(): Promise<void>;
@@ -27,14 +27,14 @@ export interface Successor {
   undo(): Promise<void>;
   /** The file with which it lasts, and its text then. */
   readonly kept: { readonly path: string; readonly text: string };
-  /** For sh, where this process ended before it could: has what is kept run; and takes back what start() did. */
+  /** For sh, in case this process is killed: `keep` makes what is kept run, `undo` reverts start(). */
   readonly scripts: { readonly keep: string; readonly undo: string };
 }
 
 /**
- * Puts a successor in the place of jobs, which both need the same ports, and disables these. Until it is proven and kept, each failure has
- * launchd run the jobs again; a start of the machine does, and so does a process of its own where this one ends before. From then on it is
- * the successor that runs, wherever this ends: one file that is replaced decides. Rejects with a UserError.
+ * Stops jobs, starts a successor on the ports that they had, and disables them. The jobs run again after a failure, a restart of the machine
+ * or the death of this process (runAtEnd), as long as the successor is not both proven and kept. Once it is, the successor runs in all
+ * three cases: the file `kept`, which is replaced atomically, decides. Rejects with a UserError.
  */
 export async function replaceJobs(jobs: readonly LaunchdJob[], successor: Successor, deps: LoadDeps): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), 'tunneld-takeover-'));

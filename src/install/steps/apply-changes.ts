@@ -113,7 +113,10 @@ export async function applyChanges(
   return undo;
 }
 
-/** Why it was reverted, and whether it was; `failed` are the failures of that, and what runs again is the end of a sentence. */
+/**
+ * The error of an installation that was reverted. `failed` are the failures of the reversal; `runsAgain` is added to the sentence that all
+ * was reverted: ', and the old unit runs again'.
+ */
 export function revertedError(
   error: unknown,
   failed: readonly string[],

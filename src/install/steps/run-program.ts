@@ -7,7 +7,7 @@ interface ProgramResult {
   readonly stderr: string;
 }
 
-/** Runs a program to its end. The code of a missing program is 127, as in a shell, of one that cannot be run 126; null after a signal. */
+/** Runs a program to its end. As in a shell, the code is 127 where the program is missing, and 126 where it cannot be run; after a signal it is null. */
 export type Runner = (argv: readonly string[]) => Promise<ProgramResult>;
 
 export const runProgram: Runner = ([program = '', ...args]) =>
