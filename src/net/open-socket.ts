@@ -23,7 +23,7 @@ export function openSocket(
       reject(signal.reason as Error);
       return;
     }
-    const reader = options.reads === undefined ? null : readIntoLent(options.reads);
+    const reader = options.reads === undefined ? null : readIntoLent(options.reads, clock);
     const all: NetConnectOpts = { ...options };
     connectAtOnce(all);
     if (reader !== null) all.onread = reader.onread;

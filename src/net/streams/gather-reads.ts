@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { loadAddon } from '../../lib/addon.ts';
-import { systemClock, timerAfterIo, type Clock } from '../../lib/async/clock.ts';
+import { timerAfterIo, type Clock } from '../../lib/async/clock.ts';
 import { descriptorOf } from './send-past.ts';
 
 /**
@@ -9,7 +9,7 @@ import { descriptorOf } from './send-past.ts';
  * there is no addon. Only above a hundred megabytes a second, where ENOUGH takes a millisecond or two; where nothing comes any more, the
  * last bytes wait for one or two periods, and the next ones not before much else has come.
  */
-export function gatherReads(socket: Socket, clock: Clock = systemClock): ((bytes: number) => void) | null {
+export function gatherReads(socket: Socket, clock: Clock): ((bytes: number) => void) | null {
   const { addon } = loadAddon();
   if (addon === null) return null;
   const wakeAt = (bytes: number) => {

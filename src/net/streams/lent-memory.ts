@@ -1,5 +1,6 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import type { Clock } from '../../lib/async/clock.ts';
 import { gatherReads } from './gather-reads.ts';
 import { ListenerError } from './guard-listeners.ts';
 
@@ -20,7 +21,10 @@ export interface Reader {
  * for each read would be most of a connection's garbage. Until a direct reader is set, the bytes are copied into the stream, which
  * then is like any other. Call `attach` with the socket.
  */
-export function readIntoLent(whose: 'own' | 'shared'): { readonly onread: OnReadOpts; attach(socket: Socket): void } {
+export function readIntoLent(
+  whose: 'own' | 'shared',
+  clock: Clock,
+): { readonly onread: OnReadOpts; attach(socket: Socket): void } {
   const memory = whose === 'own' ? createMemory() : SHARED;
   const listeners: ((bytes: number) => void)[] = [];
   let socket: Socket;
@@ -45,7 +49,7 @@ export function readIntoLent(whose: 'own' | 'shared'): { readonly onread: OnRead
       const direct = (next: Take | null) => {
         if (whose === 'shared') sharing += Number(next !== null) - Number(take !== null);
         take = next;
-        gather = whose === 'own' && next !== null ? gatherReads(its) : null;
+        gather = whose === 'own' && next !== null ? gatherReads(its, clock) : null;
       };
       (its as HasReader)[READER] = { reader: { direct }, listeners };
     },

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { systemClock } from '../../../src/lib/async/clock.ts';
 import {
   afterRead,
   forLater,
@@ -223,7 +224,7 @@ async function opened(t: TestContext, whose: 'own' | 'shared') {
   const server = createServer();
   const port = await listen(server, '127.0.0.1');
   const accepted = once(server, 'connection');
-  const { onread, attach } = readIntoLent(whose);
+  const { onread, attach } = readIntoLent(whose, systemClock);
   const socket = connect({ host: '127.0.0.1', port, onread });
   attach(socket);
   await once(socket, 'connect');

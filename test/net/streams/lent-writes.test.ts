@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
+import { systemClock } from '../../../src/lib/async/clock.ts';
 import { loadAddon } from '../../../src/lib/addon.ts';
 import { isLent, keepLent, readerOf, readIntoLent, watchReturns } from '../../../src/net/streams/lent-memory.ts';
 import { lentWrites } from '../../../src/net/streams/lent-writes.ts';
@@ -105,7 +106,7 @@ async function opened(t: TestContext) {
   const port = await listen(server, '127.0.0.1');
   const pair = async () => {
     const accepted = once(server, 'connection');
-    const { onread, attach } = readIntoLent('own');
+    const { onread, attach } = readIntoLent('own', systemClock);
     const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true, onread });
     attach(socket);
     await once(socket, 'connect');
