@@ -53,7 +53,9 @@ export async function newIdentity(
   options: NewIdentityOptions,
 ): Promise<number> {
   const file = resolve(await findConfig(flag));
-  return await changing(file, 'new-identity', () => newIdentityIn(file, flag, tunnelName, options));
+  return await changing(file, `new-identity ${tunnelName ?? ''}`.trimEnd(), () =>
+    newIdentityIn(file, flag, tunnelName, options),
+  );
 }
 
 async function newIdentityIn(
