@@ -48,20 +48,10 @@ export async function knownHostsProblems(
         : `sudo chown ${account.name}: ${file}`;
     const may = async (mode: number) =>
       account === null ? await succeeds(access(file, mode)) : mayAccount(stats, mode, account);
-    if (!(await may(constants.R_OK)))
-      problems.push({
-        file,
-        result: 'fail',
-        text: `${file} cannot be read by ${who}: every host is unknown`,
-        cure,
-      });
+    const add = (result: AccessProblem['result'], text: string) => problems.push({ file, result, text, cure });
+    if (!(await may(constants.R_OK))) add('fail', `${file} cannot be read by ${who}: every host is unknown`);
     else if (servers.some((server) => isWritten(server, file)) && !(await may(constants.W_OK)))
-      problems.push({
-        file,
-        result: 'warn',
-        text: `${file} cannot be written by ${who}: new host keys are not kept`,
-        cure,
-      });
+      add('warn', `${file} cannot be written by ${who}: new host keys are not kept`);
   }
   return problems;
 }

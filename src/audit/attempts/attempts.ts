@@ -23,6 +23,10 @@ export function attemptsFor(
   clock: Clock,
   knownSockets: readonly string[],
 ): readonly Attempt[] {
+  const ofListeners: Attempt = {
+    hole: 'listen-public',
+    run: (login, signal) => reachListeners(login, spec, signal),
+  };
   return [
     ...SESSIONS.map((use) => ({ hole: use, run: (login: OpenLogin) => useSession(login, use) })),
     { hole: 'tunnel-device', run: async ({ connection }) => OF_TUN[await connection.openTun()] },
@@ -33,14 +37,7 @@ export function attemptsFor(
     { hole: 'listen-everywhere', run: (login, signal) => listenEverywhere(login, spec, access, clock, signal) },
     { hole: 'listen-privileged', run: (login) => listenOnOtherPort(login, access, PRIVILEGED) },
     { hole: 'listen-socket', run: (login) => listenOnSocket(login.connection) },
-    ...(spec.forwards.some(isForServer)
-      ? [
-          {
-            hole: 'listen-public' as const,
-            run: (login: OpenLogin, signal: AbortSignal) => reachListeners(login, spec, signal),
-          },
-        ]
-      : []),
+    ...(spec.forwards.some(isForServer) ? [ofListeners] : []),
   ];
 }
 

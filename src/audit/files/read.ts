@@ -11,13 +11,6 @@ export async function readServer(
   deps: OpenLoginDeps,
   signal: AbortSignal,
 ): Promise<ServerFacts> {
-  const nothing = (problem: string): ServerFacts => ({
-    rules: new Map(),
-    keys: [],
-    otherAccounts: [],
-    hasHome: false,
-    problems: [problem],
-  });
   try {
     const login = await openLogin(admin, deps, signal);
     try {
@@ -30,7 +23,7 @@ export async function readServer(
   } catch (error) {
     signal.throwIfAborted();
     const { code, message } = asFailure(error);
-    return nothing(`${code}: ${message}`);
+    return { rules: new Map(), keys: [], otherAccounts: [], hasHome: false, problems: [`${code}: ${message}`] };
   }
 }
 
