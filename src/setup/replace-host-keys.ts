@@ -13,7 +13,7 @@ import { withFile, type OpenFile } from '../lib/files/open-file.ts';
 
 /**
  * Replaces the keys of a host in a known_hosts file with `trusted`. Lines about this host only are removed, unless their key is among
- * `shown`. The file keeps owner and mode; one of root's in a directory of the service's user is given to that user, so that the
+ * `shown`. The new ones are added first: a host without a key would be a new one, of which accept-new accepts any. The file keeps owner and mode; one of root's in a directory of the service's user is given to that user, so that the
  * service can read it.
  */
 export async function replaceHostKeys(
@@ -26,13 +26,13 @@ export async function replaceHostKeys(
   checkForeignLinks(file);
   makeDirectory(dirname(file));
   if (!(await succeeds(stat(file)))) await createFile(file, '', 0o600);
+  await appendKnownHosts(file, lines);
   const kept = [...trusted, ...shown];
   await rewriteKnownHosts(file, {
     add: [],
     remove: ({ marker, hosts, key }) =>
       marker === 'none' && isAboutOnly(hosts, query.name) && !kept.some((one) => one.equals(key)),
   });
-  await appendKnownHosts(file, lines);
   await giveToFolder(file);
 }
 
