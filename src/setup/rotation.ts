@@ -57,9 +57,11 @@ export async function finishRotation(
 ): Promise<readonly string[]> {
   const kept: string[] = [];
   for (const path of old) {
-    if (!(await succeeds(stat(path)))) continue;
+    const isThere = await succeeds(stat(path));
+    // A run that was killed may have left its public half.
+    if (!isThere && !(await succeeds(stat(`${path}.pub`)))) continue;
     if (await isOurs(path)) for (const file of [path, `${path}.pub`]) await rm(file, { force: true });
-    else kept.push(path);
+    else if (isThere) kept.push(path);
   }
   await rm(record, { force: true });
   return kept;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { finishRotation, makeNextKey, rotationOf } from '../../src/setup/rotation.ts';
@@ -22,4 +22,15 @@ test('goes on with what was begun, and with nothing that was begun for another p
   assert.deepEqual([other.phase, other.next], ['begun', path('relay.3.key')]);
   await finishRotation(switched, async () => true);
   assert.deepEqual(readdirSync(dir).toSorted(), ['relay.2.key', 'relay.2.key.pub']);
+});
+
+test('removes the public half that a run left which was killed behind the private key, and forgets the rotation', async (t) => {
+  const dir = await tempDir(t);
+  const old = [join(dir, 'ours'), join(dir, 'of another')];
+  for (const path of old) writeFileSync(`${path}.pub`, '');
+  const record = join(dir, 'record');
+  writeFileSync(record, '');
+  const rotation = { next: join(dir, 'next'), old, phase: 'switched', record } as const;
+  assert.deepEqual(await finishRotation(rotation, async (path) => path === old[0]), []);
+  assert.deepEqual(readdirSync(dir), ['of another.pub']);
 });
