@@ -53,7 +53,9 @@ make_user() {
   field=$(shadow_field 2)
   case $field in
     '!'*)
-      (umask 077 && printf '%s\n' "$field" >"$state/password-was" && shadow_field 3 >"$state/password-day")
+      # The first of them last: it says that both are there.
+      (umask 077 && shadow_field 3 >"$state/password-day" && printf '%s\n' "$field" >"$state/password-was")
+      sync "$state/password-day" "$state/password-was"
       usermod --password '*' "$user"
       changed=yes
       say "unlocked the account $user (!): it still has no usable password (*)"
@@ -63,6 +65,14 @@ make_user() {
 
 restore_password() {
   [ -e "$state/password-was" ] || return 0
+  # Where a loss of power or a full disk has left it empty, that would be an account without a password.
+  case $(cat "$state/password-was") in
+    '!'*) ;;
+    *)
+      say "the account $user stays unlocked, without a usable password (*): what it had was lost"
+      return 0
+      ;;
+  esac
   usermod --password "$(cat "$state/password-was")" "$user"
   day=$(cat "$state/password-day")
   [ -n "$day" ] || day=-1

@@ -104,6 +104,12 @@ test('lets a locked user without a shell in by key, and locks him again when it 
   await undo(world);
   assert.equal(shadow(), '!');
   assert.deepEqual(world.snapshot(), before);
+
+  // An account without a password would be the worst of all.
+  await setUp(world);
+  world.run(['sh', '-c', ': >"$0"', `/var/lib/tunneld-server/${USER}/password-was`]);
+  assert.match((await undo(world)).stdout, /stays unlocked, without a usable password \(\*\): what it had was lost/);
+  assert.equal(shadow(), '*');
 });
 
 test('lets the tunnel in when sshd has lists of users and groups, or says what may keep it out', async (t) => {
