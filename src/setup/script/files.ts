@@ -35,6 +35,8 @@ replace() {
   remember "$1"
   if [ -e "$1" ]; then cp -p "$1" "$1.tunneld-new"; else (umask 022 && : >"$1.tunneld-new"); fi
   cat "$2" >"$1.tunneld-new"
+  # Else a loss of power could leave an empty file under its name.
+  sync "$1.tunneld-new"
   mv -f "$1.tunneld-new" "$1"
   changed=yes
 }
@@ -55,7 +57,7 @@ put_files_back() {
     path=$(cat "$work/$count.path")
     rm -f "$path.tunneld-new"
     if [ -e "$work/$count.file" ]; then
-      { cp -p "$work/$count.file" "$path.tunneld-new" && mv -f "$path.tunneld-new" "$path"; } || whole=no
+      { cp -p "$work/$count.file" "$path.tunneld-new" && sync "$path.tunneld-new" && mv -f "$path.tunneld-new" "$path"; } || whole=no
     else
       rm -f "$path" || whole=no
     fi

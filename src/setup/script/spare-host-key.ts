@@ -46,7 +46,7 @@ make_spare() {
   if [ ! -e "$spare" ]; then
     ssh-keygen -q -t ed25519 -N '' -C "$spare_comment" -f "$own" </dev/null || die "$spare could not be made"
     # Else a loss of power could leave an empty key under its name.
-    sync
+    sync "$own" "$own.pub"
     if ln "$own" "$spare" 2>/dev/null; then
       mv -f "$own.pub" "$spare.pub"
       changed=yes
