@@ -64,10 +64,10 @@ cpSync(join(root, 'packaging/native/prebuilt'), join(outdir, 'native'), {
 });
 // V8's helper threads do not help where the garbage is network buffers: on two processors they cost a third of the throughput in the
 // benchmark. The flag cannot be set later: V8 aborts when it changes at run time. One thread is left to compile what runs hot: four keep 2 MiB of
-// memory, and a daemon has no work for them. The address keeps Node's debugger from opening, on
+// memory, and a daemon has no work for them. Garbage is collected when a load is over (src/host/idle-memory.ts). The address keeps Node's debugger from opening, on
 // SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an address (RFC 1112 section 4). Node 20 has no
 // --disable-sigusr1 yet.
-const flags = '--single-threaded-gc --v8-pool-size=1 --inspect-port=240.0.0.1:9229';
+const flags = '--single-threaded-gc --v8-pool-size=1 --expose-gc --inspect-port=240.0.0.1:9229';
 writeFileSync(cli, `#!/usr/bin/env -S node ${flags}\n${readFileSync(cli, 'utf8').replace(/^#!.*\n/, '')}`);
 chmodSync(cli, 0o755);
 writeFileSync(join(outdir, 'package.json'), '{"type":"module"}\n'); // dist/ is complete: it runs wherever it is copied

@@ -49,7 +49,8 @@ const SHORTEST_MS = 10_000;
 const BUSY_SHARE = 0.05;
 const WORTH_BYTES = 4 * 1024 * 1024;
 
-function thisProcess(): MemoryDeps | null {
+/** Null where there is no addon. */
+export function thisProcess(): MemoryDeps | null {
   const { addon } = loadAddon();
   if (addon === null) return null;
   /** Known from the first release on: it stays the same process. */
@@ -62,6 +63,8 @@ function thisProcess(): MemoryDeps | null {
     },
     residentBytes: () => process.memoryUsage.rss(),
     release: () => {
+      // What visitors left is outside of V8's heap, and an idle process allocates nothing that would have V8 collect it.
+      globalThis.gc?.();
       ours ??= describesThisProcess(readIfReadable('/proc/self/maps'), readIfReadable('/proc/self/smaps'));
       if (ours) addon.releaseMemory();
     },

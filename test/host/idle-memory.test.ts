@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { describesThisProcess, keepIdleMemorySmall } from '../../src/host/idle-memory.ts';
+import { describesThisProcess, keepIdleMemorySmall, thisProcess } from '../../src/host/idle-memory.ts';
 
 /** Looks twice a minute at a process that has the given MiB, and tells at which looks memory was given back. */
 function releasesAt(
@@ -38,6 +38,20 @@ test('gives nothing back while the process works, and what a load has left at th
 
 test('takes no burst of looks for idleness', () => {
   assert.deepEqual(releasesAt([{ mib: 61, cpuMs: 0, ms: 50 }, { mib: 61, cpuMs: 0, ms: 50 }, { mib: 61 }]), [2]);
+});
+
+test('collects garbage before memory is given back', () => {
+  const { release, residentBytes } = thisProcess()!;
+  const { gc } = globalThis;
+  let collected = 0;
+  globalThis.gc = Object.assign(() => void (collected += 1), { ...gc }) as typeof gc;
+  try {
+    release();
+  } finally {
+    globalThis.gc = gc;
+  }
+  assert.equal(collected, 1);
+  assert.ok(residentBytes() > 0);
 });
 
 /** In a process of its own, which has the memory that is measured. */

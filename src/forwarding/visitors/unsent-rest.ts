@@ -22,7 +22,9 @@ export function createUnsentRest(channel: Channel, onSent: () => void): UnsentRe
   };
   const toStream = () => {
     if (start === end) return;
-    const rest = Buffer.from(memory.subarray(start, end));
+    // The stream keeps what it is given.
+    const isShared = memory.length === SPARE_BYTES;
+    const rest = isShared ? Buffer.from(memory.subarray(start, end)) : memory.subarray(start, end);
     drop();
     if (channel.writable) channel.write(rest, onSent);
   };
