@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { test } from 'node:test';
+import { withChecksum } from '../../src/install/systemd/checksum.ts';
+import { until } from '../support/until.ts';
 import { visit } from '../support/visit.ts';
 import { bootWithServer } from './installed-service.ts';
 
@@ -131,6 +134,36 @@ test('makes a service from nothing, and takes it away again', async (t) => {
     const after = statSync(box.path('/etc/systemd/system/tunnel.service'));
     assert.deepEqual([after.mtimeMs, after.ino], [mtimeMs, ino]);
   });
+
+  await t.test(
+    'goes back to the unit that worked when a new one does not start, even when the caller came through the tunnel',
+    async () => {
+      const unit = '/etc/systemd/system/tunnel.service';
+      const present = readFileSync(box.path(unit), 'utf8');
+      const old = withChecksum(`${present.slice(present.indexOf('\n') + 1)}\n[Service]\nEnvironment=OLD=yes\n`, 'Old.');
+      writeFileSync(box.path(unit), old);
+      await box.must('systemctl', 'daemon-reload');
+      await box.must('systemctl', 'restart', 'tunnel');
+      const refuse = box.path('/etc/systemd/system/service.d/refuse.conf');
+      mkdirSync(dirname(refuse), { recursive: true });
+      const check = '[ "$OLD" = yes ] || [ %n != tunnel.service ]';
+      writeFileSync(refuse, `[Service]\nExecStartPre=+/bin/sh -c '${check}'\n`);
+      const systemctl = 'case "$1" in restart) kill -KILL $(cat /tmp/caller) ;; esac; exec /usr/bin/systemctl "$@"';
+      mkdirSync(box.path('/tmp/fake'), { recursive: true });
+      writeFileSync(box.path('/tmp/fake/systemctl'), `#!/bin/sh\n${systemctl}\n`, { mode: 0o755 });
+      const path = 'PATH=/tmp/fake:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+      const called = await box.run('env', path, 'sh', '-c', 'echo $$ >/tmp/caller; exec tunneld install --yes');
+      assert.notEqual(called.code, 0);
+      await until(() => readFileSync(box.path(unit), 'utf8') === old, { what: 'the unit of before' });
+      await service.untilTunnel('backup', ({ phase }) => phase === 'up');
+      rmSync(refuse);
+      await box.must('systemctl', 'daemon-reload');
+      const again = await box.run('tunneld', 'install', '--yes');
+      assert.equal(again.code, 0, again.stderr);
+      assert.equal(readFileSync(box.path(unit), 'utf8'), present);
+      await service.untilTunnel('backup', ({ phase }) => phase === 'up');
+    },
+  );
 
   await t.test('tells of a file before the service would not start again with it', async () => {
     const file = '/etc/tunneld/config.yaml.12:30';

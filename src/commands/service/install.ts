@@ -6,6 +6,7 @@ import { bringUp } from '../../install/systemd/bring-up.ts';
 import { type Change, changesOf } from '../../install/steps/apply-changes.ts';
 import { readIfReadable } from '../../lib/files/read-file.ts';
 import { UserError } from '../../lib/user-error.ts';
+import type { Step } from '../../install/steps/step.ts';
 import { lock } from '../../install/steps/lock.ts';
 import { systemManager, UNIT, unitState } from '../../install/systemd/manager.ts';
 import { thisProgram } from '../../install/systemd/program.ts';
@@ -45,7 +46,7 @@ export function lockFile(user: boolean): string {
   throw new UserError(NO_MANAGER);
 }
 
-async function workAlone(flag: string | null, options: InstallOptions): Promise<'done' | 'takeover'> {
+async function workAlone(flag: string | null, options: InstallOptions): Promise<'done' | 'in own unit'> {
   const unlock = await lock(lockFile(options.user));
   try {
     return await work(flag, options);
@@ -54,8 +55,8 @@ async function workAlone(flag: string | null, options: InstallOptions): Promise<
   }
 }
 
-/** `takeover` has to be done in a unit of its own. */
-async function work(flag: string | null, options: InstallOptions): Promise<'done' | 'takeover'> {
+/** What ends a tunnel has to be done in a unit of its own: this command may have come through that tunnel. */
+async function work(flag: string | null, options: InstallOptions): Promise<'done' | 'in own unit'> {
   const program = await thisProgram(process.execPath, process.argv[1] ?? '');
   const request = { copyFrom: flag, program, here: systemEnvironment(), run: runProgram };
   const plan = options.user ? await planUser(request) : await planSystem(request);
@@ -86,12 +87,18 @@ async function work(flag: string | null, options: InstallOptions): Promise<'done
     );
   if (options.start) await refuseAnother(plan);
   await confirmPlan(plan, all, options);
-  if (plan.takeover === null) await bringUp(changes, activation, plan.state, plan.manager, reportChange);
-  else if (isInOwnUnit()) await takeOverNow(plan, plan.takeover, changes);
-  else return 'takeover';
+  if (endsTunnel(plan, activation, options) && !isInOwnUnit()) return 'in own unit';
+  if (plan.takeover !== null) await takeOverNow(plan, plan.takeover, changes);
+  else await bringUp(changes, activation, plan.state, plan.manager, reportChange);
   await reportInstalled(plan);
   if (options.start) await showStatusSoon(plan.config);
   return 'done';
+}
+
+/** A user has no units of the system. */
+function endsTunnel({ takeover }: Plan, activation: readonly Step[], { user }: InstallOptions): boolean {
+  const isRestart = (step: Step) => step.type === 'command' && step.argv.includes('restart');
+  return takeover !== null || (!user && activation.some(isRestart));
 }
 
 async function reportInstalled({ manager }: Plan): Promise<void> {
