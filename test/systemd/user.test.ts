@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { test } from 'node:test';
-import { freePort } from '../support/until.ts';
+import { withChecksum } from '../../src/install/systemd/checksum.ts';
+import { freePort, until } from '../support/until.ts';
 import { visit } from '../support/visit.ts';
 import { bootWithServer } from './installed-service.ts';
 
@@ -80,6 +82,35 @@ tunnels:
     assert.equal(code, 0);
     assert.match(stderr, /nothing to do/);
   });
+
+  await t.test(
+    'goes on without its terminal, which came through the tunnel: back to the old unit, or with the new one',
+    async () => {
+      const present = readFileSync(box.path(unit), 'utf8');
+      const old = withChecksum(`${present.slice(present.indexOf('\n') + 1)}\n[Service]\nEnvironment=OLD=yes\n`, 'Old.');
+      writeFileSync(box.path(unit), old);
+      const user = ['systemctl', '--user'];
+      for (const command of ['daemon-reload', 'restart tunnel']) await asAda(...user, ...command.split(' '));
+      const refuse = `${HOME}/.config/systemd/user/tunnel.service.d/refuse.conf`;
+      await asAda('mkdir', '-p', dirname(refuse));
+      writeFileSync(box.path(refuse), `[Service]\nExecStartPre=/bin/sh -c '[ "$OLD" = yes ]'\n`);
+      mkdirSync(box.path('/tmp/fake'));
+      const systemctl = `case "$2" in restart) kill -HUP $(cat ${HOME}/caller) $$ ;; esac; exec /usr/bin/systemctl "$@"`;
+      writeFileSync(box.path('/tmp/fake/systemctl'), `#!/bin/sh\n${systemctl}\n`, { mode: 0o755 });
+      const path = 'PATH=/tmp/fake:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+      const install = () => asAda('env', path, 'sh', '-c', `echo $$ >${HOME}/caller; exec tunneld install --user`);
+      const failed = await install();
+      assert.equal(failed.code, 1, failed.stderr);
+      assert.match(failed.stderr, /all changes were reverted, and the previous service runs again/);
+      assert.equal(readFileSync(box.path(unit), 'utf8'), old);
+      await until(async () => (await visit(port, 'old')) === 'old', { what: 'the tunnel of the old unit' });
+      rmSync(box.path(refuse));
+      const made = await install();
+      assert.equal(made.code, 0, made.stderr);
+      assert.equal(readFileSync(box.path(unit), 'utf8'), present);
+      await until(async () => (await visit(port, 'new')) === 'new', { what: 'the tunnel of the new unit' });
+    },
+  );
 
   await t.test('leaves another configuration, and a unit that a person wrote, as they are', async () => {
     const other = await asAda('tunneld', '--config', '/etc/hostname', 'install', '--user');

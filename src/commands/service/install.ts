@@ -8,7 +8,7 @@ import { readIfReadable } from '../../lib/files/read-file.ts';
 import { UserError } from '../../lib/user-error.ts';
 import type { Step } from '../../install/steps/step.ts';
 import { lock } from '../../install/steps/lock.ts';
-import { systemManager, UNIT, unitState } from '../../install/systemd/manager.ts';
+import { type Manager, systemManager, UNIT, unitState } from '../../install/systemd/manager.ts';
 import { thisProgram } from '../../install/systemd/program.ts';
 import { runProgram } from '../../install/steps/run-program.ts';
 import { type Plan, planSystem } from '../../install/plan-system.ts';
@@ -23,6 +23,7 @@ import { applySteps, printChanges, reportChange } from '../text/changes-text.ts'
 import { isInOwnUnit, runInOwnUnit } from './takeover/own-unit.ts';
 import { confirmOnce, NoTerminalError } from '../text/prompt.ts';
 import { requireSystemd } from './require-systemd.ts';
+import { outliveTerminal } from '../daemon/apply.ts';
 import { showStatus } from '../daemon/status.ts';
 import { takeOverNow } from './takeover/take-over.ts';
 import { report } from '../text/report.ts';
@@ -89,10 +90,18 @@ async function work(flag: string | null, options: InstallOptions): Promise<'done
   await confirmPlan(plan, all, options);
   if (endsTunnel(plan, activation, options) && !isInOwnUnit()) return 'in own unit';
   if (plan.takeover !== null) await takeOverNow(plan, plan.takeover, changes);
-  else await bringUp(changes, activation, plan.state, plan.manager, reportChange);
+  else {
+    outliveTerminal();
+    await bringUp(changes, activation, plan.state, withoutHangUp(plan.manager), reportChange);
+  }
   await reportInstalled(plan);
   if (options.start) await showStatusSoon(plan.config);
   return 'done';
+}
+
+/** Its programs, too, go on when the terminal is gone. */
+function withoutHangUp(manager: Manager): Manager {
+  return { ...manager, run: (argv) => manager.run(['nohup', ...argv]) };
 }
 
 /** A user has no units of the system. */
