@@ -104,12 +104,12 @@ function startsProcesses(file: string): boolean {
 }
 
 /**
- * Whether it needs a process of its own: what it says for all its tests would be said for those of other files, too, or it measures its
- * process, in which they would be part of the result.
+ * Whether it needs a process of its own: what it says for all its tests would be said for those of other files, too (what is done after them
+ * is done once, when all are over), or it measures its process, in which they would be part of the result.
  */
 function isAlone(name: string): boolean {
   const text = readFileSync(sourceOf(name), 'utf8');
-  return ALONE.includes(name) || /^(?:before|after)(?:Each)?\(/m.test(text) || MEASURES.test(text);
+  return ALONE.includes(name) || /^(?:before|beforeEach|afterEach)\(/m.test(text) || MEASURES.test(text);
 }
 
 /** They ask what their process has loaded, or a helper says what is for all their tests. */

@@ -3,11 +3,11 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test, type TestContext } from 'node:test';
+import { after, describe, test, type TestContext } from 'node:test';
 import type { Connection } from 'ssh2';
 import { doctor } from '../../support/run-doctor.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { startSshd } from '../../support/sshd.ts';
 import { CLI, tunneld } from '../../support/tunneld.ts';
 import { tempDir, until } from '../../support/until.ts';
 import { sendPayload, startFakeSsh, uint32 } from '../../support/fake-server.ts';
@@ -18,10 +18,7 @@ const CONFIRMATION = 91;
 
 const WORDS = /the server broke the SSH protocol: it accepts no packet above 0 bytes/;
 
-let sshd: TestSshd;
-before(async () => {
-  sshd = await startSshd();
-});
+const sshd = await startSshd();
 after(() => sshd.stop());
 
 /** How a server names the packet size 0, which a library would write to for ever. */

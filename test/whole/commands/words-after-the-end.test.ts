@@ -1,14 +1,11 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { doctor } from '../../support/run-doctor.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { startSshd } from '../../support/sshd.ts';
 import { sendPayload, startFakeSsh, uint32 } from '../../support/fake-server.ts';
 
-let sshd: TestSshd;
-before(async () => {
-  sshd = await startSshd();
-});
+const sshd = await startSshd();
 after(() => sshd.stop());
 
 /** Numbers of messages (RFC 4250 section 4.1.2). */

@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startEcho } from '../../support/echo.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess } from '../../support/tunneld.ts';
 import { freePort } from '../../support/until.ts';
 import { startMicrosocks, startTinyproxy } from '../../support/proxies.ts';
 import { visit } from '../../support/visit.ts';
 
-let sshd: TestSshd;
-before(async () => {
-  sshd = await startSshd();
-});
+const sshd = await startSshd();
 after(() => sshd.stop());
 
 test('goes through both kinds of proxy, whose packages the bundle loads when they are wanted', async (t) => {

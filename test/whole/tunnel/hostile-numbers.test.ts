@@ -1,21 +1,18 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { after, before, describe, test, type TestContext } from 'node:test';
+import { after, describe, test, type TestContext } from 'node:test';
 import type { Connection, ServerChannel } from 'ssh2';
 import type { TunnelSpec } from '../../../src/model/spec.ts';
 import { startNeverReads } from '../../support/echo.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { startSshd } from '../../support/sshd.ts';
 import { specFor } from '../../support/tunnel.ts';
 import { freePort, until } from '../../support/until.ts';
 import { sendPayload, startFakeSsh, uint32 } from '../../support/fake-server.ts';
 import { startGranting, type Granting } from '../../support/granting-server.ts';
 import { assertHarmless, assertRetried, startAt } from '../../support/hostile.ts';
 
-let sshd: TestSshd;
-before(async () => {
-  sshd = await startSshd();
-});
+const sshd = await startSshd();
 after(() => sshd.stop());
 
 /** Numbers of messages (RFC 4250 section 4.1.2). */

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { after, before, describe, test, type TestContext } from 'node:test';
+import { after, describe, test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import ssh2, { type Connection, type ServerChannel } from '#ssh2';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { startSshd } from '../../support/sshd.ts';
 import type { TestTunnel } from '../../support/tunnel.ts';
 import { until } from '../../support/until.ts';
 import { startBlackHole } from '../../support/black-hole.ts';
@@ -12,10 +12,7 @@ import { sendPayload, startFakeServer, startFakeSsh, uint32 } from '../../suppor
 import { startGranting } from '../../support/granting-server.ts';
 import { assertHarmless, assertRetried, NASTY, startAt } from '../../support/hostile.ts';
 
-let sshd: TestSshd;
-before(async () => {
-  sshd = await startSshd();
-});
+const sshd = await startSshd();
 after(() => sshd.stop());
 
 describe('a server that breaks the rules', { concurrency: 6 }, () => {

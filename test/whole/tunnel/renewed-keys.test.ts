@@ -3,17 +3,17 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { after, before, describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import ssh2 from '#ssh2';
 import { startEcho } from '../../support/echo.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { startSshd } from '../../support/sshd.ts';
 import { freePort, until } from '../../support/until.ts';
 import { startGranting } from '../../support/granting-server.ts';
 import { specFor, startTunnel } from '../../support/tunnel.ts';
 
-let sshd: TestSshd;
-before(async () => {
-  sshd = await startSshd({ everyKeyExchange: true, config: ['LogLevel DEBUG1', 'RekeyLimit 1M', 'Compression yes'] });
+const sshd = await startSshd({
+  everyKeyExchange: true,
+  config: ['LogLevel DEBUG1', 'RekeyLimit 1M', 'Compression yes'],
 });
 after(() => sshd.stop());
 

@@ -1,21 +1,18 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { after, before, describe, test, type TestContext } from 'node:test';
+import { after, describe, test, type TestContext } from 'node:test';
 import type { Socket } from 'node:net';
 import { rawPublicKey } from '../../../src/connection/ssh/raw-key.ts';
 import type { Connection } from 'ssh2';
 import ssh2 from '#ssh2';
 import { asFailure, type TunnelFailure } from '../../../src/model/failure.ts';
 import type { Channel, Visitor } from '../../../src/connection/ssh/connection.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { startSshd } from '../../support/sshd.ts';
 import { until } from '../../support/until.ts';
 import { connectTo } from '../../support/connection.ts';
 import { sendPayload, startFakeSsh, uint32 } from '../../support/fake-server.ts';
 
-let sshd: TestSshd;
-before(async () => {
-  sshd = await startSshd();
-});
+const sshd = await startSshd();
 after(() => sshd.stop());
 
 const GLOBAL_REQUEST = 80;

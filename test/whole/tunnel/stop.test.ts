@@ -1,20 +1,17 @@
 import assert from 'node:assert/strict';
 import { connect, createServer } from 'node:net';
-import { after, before, describe, test, type TestContext } from 'node:test';
+import { after, describe, test, type TestContext } from 'node:test';
 import type { TunnelSpec } from '../../../src/model/spec.ts';
 import { listen } from '../../support/listen.ts';
 import { startRelay } from '../../support/relay.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { startSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../../support/tunnel.ts';
 import { freePort, until } from '../../support/until.ts';
 import { startBlackHole } from '../../support/black-hole.ts';
 import { startFakeServer, startFakeSsh } from '../../support/fake-server.ts';
 import { pour } from '../../support/pour.ts';
 
-let sshd: TestSshd;
-before(async () => {
-  sshd = await startSshd();
-});
+const sshd = await startSshd();
 after(() => sshd.stop());
 
 describe('stop ends within two seconds', () => {

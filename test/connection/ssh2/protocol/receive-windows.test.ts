@@ -2,17 +2,14 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import type { Connection, ServerChannel } from 'ssh2';
-import { startSshd, type TestSshd } from '../../../support/sshd.ts';
+import { startSshd } from '../../../support/sshd.ts';
 import { freePort, tempDir, until } from '../../../support/until.ts';
 import { sendPayload, uint32 } from '../../../support/fake-server.ts';
 import { startGranting } from '../../../support/granting-server.ts';
 
-let sshd: TestSshd;
-before(async () => {
-  sshd = await startSshd();
-});
+const sshd = await startSshd();
 after(() => sshd.stop());
 
 const MIB = 1024 * 1024;
