@@ -13,8 +13,8 @@ import { withFile, type OpenFile } from '../lib/files/open-file.ts';
 
 /**
  * Replaces the keys of a host in a known_hosts file with `trusted`. Lines about this host only are removed, unless their key is among
- * `shown`. The new ones are added first: a host without a key would be a new one, of which accept-new accepts any. The file keeps owner and mode; one of root's in a directory of the service's user is given to that user, so that the
- * service can read it.
+ * `shown`. The new ones are added first: a host without a key would be a new one, of which accept-new accepts any. The file keeps owner and
+ * mode; one of root's in a directory of the service's user is given to that user, so that the service can read it.
  */
 export async function replaceHostKeys(
   file: string,

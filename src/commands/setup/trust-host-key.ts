@@ -71,22 +71,23 @@ export async function trustHostKey(
     return 'known';
   }
   print(`host keys of ${query.name}: ${shown.map(({ type, fingerprint: text }) => `${type} ${text}`).join(', ')}`);
-  if (before.length > 0)
+  const shownKeys = shown.map(({ key }) => key);
+  const others = before.filter((entry) => !shownKeys.some((key) => key.equals(entry.key)));
+  if (others.length > 0)
     print(
-      `known_hosts has another key of it: ${before.map((entry) => `${entry.keyType} ${fingerprint(entry.key)} (${where(entry)})`).join(', ')}; ` +
+      `known_hosts has another key of it: ${others.map((entry) => `${entry.keyType} ${fingerprint(entry.key)} (${where(entry)})`).join(', ')}; ` +
         'the server was reinstalled, or the connection is intercepted',
     );
   const chosen = await choose(host, shown, given, questions, print);
   if (chosen.length === 0) return 'refused';
-  const keys = chosen.map(({ key }) => key);
   await replaceHostKeys(
     file,
     query,
-    keys,
-    shown.map(({ key }) => key),
+    chosen.map(({ key }) => key),
+    shownKeys,
   );
-  print(`host key ${before.length > 0 ? 'replaced in' : 'added to'} ${file}`);
-  await warnOfOthers(host, keys, print);
+  print(`host key ${others.length > 0 ? 'replaced in' : 'added to'} ${file}`);
+  await warnOfOthers(host, shownKeys, print);
   return 'trusted';
 }
 
@@ -180,11 +181,11 @@ function refuseOther(
     );
 }
 
-/** Lines about several hosts, and the system's files, are left to people. */
-async function warnOfOthers(host: HostToTrust, keys: readonly Buffer[], print: (text: string) => void): Promise<void> {
+/** Lines about several hosts, and the system's files, are left to people; those with a key that the server shows are kept. */
+async function warnOfOthers(host: HostToTrust, shown: readonly Buffer[], print: (text: string) => void): Promise<void> {
   const { entries } = await loadKnownHosts([...host.userKnownHostsFiles, ...host.globalKnownHostsFiles]);
   for (const entry of entries) {
-    if (isKeyOf(entry, host.query) && !keys.some((key) => key.equals(entry.key)))
+    if (isKeyOf(entry, host.query) && !shown.some((key) => key.equals(entry.key)))
       print(`${where(entry)} still has ${entry.keyType} ${fingerprint(entry.key)}: edit that line yourself`);
   }
 }

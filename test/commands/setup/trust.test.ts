@@ -113,6 +113,10 @@ describe('tunneld trust', { concurrency: 3 }, () => {
       rsa,
       `${name} ${sshd.hostKeys[0]!.publicKey}`,
     ]);
+    // The key that the server still has is no other one, and its line was kept on purpose.
+    assert.match(stderr, /has another key of it: ssh-ed25519 SHA256:\S+ \([^,]*:1\); the server was reinstalled/);
+    assert.doesNotMatch(stderr, /edit that line yourself/);
+    assert.match(stderr, /host key replaced in/);
   });
 
   test('takes no spare key for one that was replaced', async (t) => {
