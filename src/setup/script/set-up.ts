@@ -208,9 +208,10 @@ if reads_folder; then
 else
   with_block "$work/without" >"$work/new"
   discard "$drop_in"
-  # First, so that even a run that is killed can be undone exactly.
+  # First, so that even a run that is killed can be undone exactly; on the disk, so that nothing empty is put back after a loss of power.
   cp "$work/without" "$state/sshd_config.without"
   cp "$work/new" "$state/sshd_config.with"
+  sync "$state/sshd_config.without" "$state/sshd_config.with"
   replace "$config" "$work/new"
 fi
 

@@ -58,6 +58,20 @@ for (const config of ['Include /etc/ssh/sshd_config.d/*\n', 'X11Forwarding yes']
   });
 }
 
+test('has on the disk what an undo would put back before it changes the configuration of sshd', async (t) => {
+  if (!mayBuildNetworks(t)) return;
+  const world = await startServerWorld(t, { config: 'X11Forwarding yes', prepare: 'mkdir -p /run/bin' });
+  await untilListening(world);
+  const text = '#!/bin/sh\necho "$@" >>/run/synced\nexec /bin/sync "$@"\n';
+  world.run(['sh', '-c', 'cat >"$0" && chmod +x "$0"', '/run/bin/sync'], text);
+  const script = await printed(world, ['server-setup']);
+  const ran = world.run(['sh', '-c', 'PATH=/run/bin:/run/fast:$PATH exec sh'], script);
+  assert.equal(ran.code, 0, ran.stderr);
+  const synced = world.run(['cat', '/run/synced']).stdout.trimEnd().split('\n');
+  assert.match(synced.at(-2)!, /\/sshd_config\.without \S+\/sshd_config\.with$/);
+  assert.equal(synced.at(-1), '/etc/ssh/sshd_config.tunneld-new');
+});
+
 interface State {
   readonly files: Readonly<Record<string, string>>;
   readonly reloads: number;
