@@ -151,11 +151,20 @@ test('makes a service from nothing, and takes it away again', async (t) => {
       const systemctl = 'case "$1" in restart) kill -KILL $(cat /tmp/caller) ;; esac; exec /usr/bin/systemctl "$@"';
       mkdirSync(box.path('/tmp/fake'), { recursive: true });
       writeFileSync(box.path('/tmp/fake/systemctl'), `#!/bin/sh\n${systemctl}\n`, { mode: 0o755 });
+      const held = await box.run('flock', '/run/tunneld-takeover.lock', 'tunneld', 'install', '--yes');
+      assert.equal(held.code, 1, held.stderr);
+      assert.match(
+        held.stderr,
+        /another tunneld install or uninstall is running \(lock \/run\/tunneld-takeover\.lock\)/,
+      );
+      assert.equal(readFileSync(box.path(unit), 'utf8'), old);
       const path = 'PATH=/tmp/fake:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
       const called = await box.run('env', path, 'sh', '-c', 'echo $$ >/tmp/caller; exec tunneld install --yes');
       assert.notEqual(called.code, 0);
       await until(() => readFileSync(box.path(unit), 'utf8') === old, { what: 'the unit of before' });
       await service.untilTunnel('backup', ({ phase }) => phase === 'up');
+      const journal = await box.must('journalctl', '--identifier=tunneld-takeover', '--output=cat');
+      assert.match(journal, /all changes were reverted, and the previous service runs again/);
       rmSync(refuse);
       await box.must('systemctl', 'daemon-reload');
       const again = await box.run('tunneld', 'install', '--yes');

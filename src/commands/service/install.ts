@@ -5,6 +5,7 @@ import { activationSteps } from '../../install/systemd/activation.ts';
 import { bringUp } from '../../install/systemd/bring-up.ts';
 import { type Change, changesOf } from '../../install/steps/apply-changes.ts';
 import { readIfReadable } from '../../lib/files/read-file.ts';
+import { errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import type { Step } from '../../install/steps/step.ts';
 import { lock } from '../../install/steps/lock.ts';
@@ -20,7 +21,7 @@ import { daemonStatus } from '../find/daemon-status.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { installLaunchd, type InstallOptions } from './install-launchd.ts';
 import { applySteps, printChanges, reportChange } from '../text/changes-text.ts';
-import { isInOwnUnit, runInOwnUnit } from './takeover/own-unit.ts';
+import { isInOwnUnit, runInOwnUnit, writeToJournal } from './takeover/own-unit.ts';
 import { confirmOnce, NoTerminalError } from '../text/prompt.ts';
 import { requireSystemd } from './require-systemd.ts';
 import { outliveTerminal } from '../daemon/apply.ts';
@@ -90,13 +91,27 @@ async function work(flag: string | null, options: InstallOptions): Promise<'done
   await confirmPlan(plan, all, options);
   if (endsTunnel(plan, activation, options) && !isInOwnUnit()) return 'in own unit';
   if (plan.takeover !== null) await takeOverNow(plan, plan.takeover, changes);
-  else {
-    outliveTerminal();
-    await bringUp(changes, activation, plan.state, withoutHangUp(plan.manager), reportChange);
-  }
+  else await bringUpNow(plan, changes, activation);
   await reportInstalled(plan);
   if (options.start) await showStatusSoon(plan.config);
   return 'done';
+}
+
+/** In a unit of its own the result is in the journal, too: its caller may be gone with the tunnel. */
+async function bringUpNow(
+  { state, manager }: Plan,
+  changes: readonly Change[],
+  activation: readonly Step[],
+): Promise<void> {
+  outliveTerminal();
+  const write = isInOwnUnit() ? writeToJournal : () => Promise.resolve();
+  try {
+    await bringUp(changes, activation, state, withoutHangUp(manager), reportChange);
+    await write(`${UNIT} is installed`);
+  } catch (error) {
+    await write(errorText(error));
+    throw error;
+  }
 }
 
 /** Its programs, too, go on when the terminal is gone. */

@@ -1,6 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { putFile } from '../../../install/steps/files.ts';
 import { UserError } from '../../../lib/user-error.ts';
+import { lock } from '../../../install/steps/lock.ts';
 import { mustRun, runProgram } from '../../../install/steps/run-program.ts';
 import { execWords } from '../../../install/systemd/unit-file.ts';
 import { systemClock, type Clock } from '../../../lib/async/clock.ts';
@@ -21,9 +22,19 @@ export async function writeToJournal(text: string): Promise<void> {
  * whatever way. Returns its exit code.
  */
 export async function runInOwnUnit(atEnd: string, clock: Clock = systemClock): Promise<number> {
+  const unlock = await lock(LOCK);
+  try {
+    return await runAlone(atEnd, clock);
+  } finally {
+    await unlock();
+  }
+}
+
+/** The lock ends with this process, and then it is the state of the unit that shows that it is in use. */
+async function runAlone(atEnd: string, clock: Clock): Promise<number> {
   const systemctl = (...args: readonly string[]) => runProgram(['systemctl', ...args]);
   if ((await systemctl('is-active', UNIT)).stdout.trim() === 'activating')
-    throw new UserError(`another takeover is in progress: see journalctl --identifier=${NAME}`);
+    throw new UserError(`another installation is in progress: see journalctl --identifier=${NAME}`);
   for (const path of [OUTPUT, ERRORS]) await putFile(path, '', PRIVATE);
   await putFile(`/run/systemd/system/${UNIT}`, unitText(atEnd), PRIVATE);
   await mustRun(runProgram, ['systemctl', 'daemon-reload']);
@@ -39,6 +50,7 @@ export async function runInOwnUnit(atEnd: string, clock: Clock = systemClock): P
 
 const NAME = 'tunneld-takeover';
 const UNIT = `${NAME}.service`;
+const LOCK = `/run/${NAME}.lock`;
 const OUTPUT = `/run/${NAME}.output`;
 const ERRORS = `/run/${NAME}.errors`;
 const MARK = 'TUNNELD_TAKEOVER';
