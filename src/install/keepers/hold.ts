@@ -14,7 +14,7 @@ export async function stopKeeper(keeper: LinuxKeeper, machine: OldMachine, run: 
   if (hold.type === 'unit') await mustRun(run, systemctl(hold.user, 'stop', ...unitsOf(hold)));
   else {
     const pids = processesOf(keeper, machine);
-    if (pids.length > 0) await mustRun(run, ['/bin/sh', '-c', endScript(pids)]);
+    if (pids.length > 0) await mustRun(run, ['/bin/sh', '-c', killScript(pids)]);
   }
 }
 
@@ -31,7 +31,7 @@ export function processesOf({ commands }: LinuxKeeper, machine: OldMachine): rea
  * Asks processes to end, and kills after five seconds those that still run. Each is looked for by a `kill -0` of its own: with several
  * processes its exit code means in some shells that all of them run, in others that one does.
  */
-function endScript(pids: readonly number[]): string {
+function killScript(pids: readonly number[]): string {
   const all = pids.join(' ');
   return `kill -TERM ${all} 2>/dev/null
 have_ended() { for pid; do if kill -0 "$pid" 2>/dev/null; then return 1; fi; done; }

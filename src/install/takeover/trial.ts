@@ -22,14 +22,14 @@ export async function setPending(content: '' | typeof PROVEN): Promise<void> {
   await putFile(PENDING, content, { mode: 0o600, uid: 0, gid: 0 });
 }
 
-/** What keeps the tunnels today besides tunnel.service. */
+/** What keeps the tunnels today besides tunnel.service, which is the unit of tunneld itself. */
 export interface OldKeepers {
   /** Rejects where the new tunnels cannot log in beside the old ones; nothing is stopped then. */
   tryBeside(): Promise<void>;
-  /** Stops them; where that fails halfway, `restore` is run. */
+  /** Stops them; where that fails halfway, `startScript` is run. */
   stop(): Promise<void>;
   /** A script for sh that starts again what was stopped. */
-  readonly restore: string;
+  readonly startScript: string;
   /** Keeps them from starting again, once they are replaced for good. Never rejects: there is no way back any more. */
   disable(): Promise<void>;
 }
@@ -37,7 +37,7 @@ export interface OldKeepers {
 const NONE: OldKeepers = {
   tryBeside: () => Promise.resolve(),
   stop: () => Promise.resolve(),
-  restore: ':',
+  startScript: ':',
   disable: () => Promise.resolve(),
 };
 
@@ -98,7 +98,7 @@ export async function takeOver(
     if (isStopped) await setPending('').catch(() => {}); // where this is killed, too, the old ones run
     const failed = [
       ...(await undoUnit()),
-      ...(await rollBack(before, manager, isStopped ? old.restore : ':')),
+      ...(await rollBack(before, manager, isStopped ? old.startScript : ':')),
       ...(await undo()),
     ];
     const oldUnit = wasUp(before) ? ', and the old unit runs again' : '';
@@ -110,9 +110,9 @@ export async function takeOver(
 }
 
 /** Resolves with the failures. */
-async function rollBack(before: UnitState, { run }: Manager, restore: string): Promise<readonly string[]> {
+async function rollBack(before: UnitState, { run }: Manager, startOld: string): Promise<readonly string[]> {
   const failed: string[] = [];
-  for (const script of [rollbackScript(before), restore]) {
+  for (const script of [rollbackScript(before), startOld]) {
     const { code, stdout, stderr } = await run(['/bin/sh', '-c', script]);
     if (code !== 0) failed.push(`${stderr}${stdout}`.trim());
   }
@@ -121,9 +121,12 @@ async function rollBack(before: UnitState, { run }: Manager, restore: string): P
 
 /**
  * A shell script, without quotes, that restores the old unit and its state, for a takeover whose process is gone. It does nothing where
- * the trial was decided, and may run repeatedly.
+ * the takeover is complete, and may run repeatedly; with `keep-pending` who runs it has more to do before that is so.
  */
-export function rollbackScript({ active }: Pick<UnitState, 'active'>): string {
+export function rollbackScript(
+  { active }: Pick<UnitState, 'active'>,
+  pending: 'remove-pending' | 'keep-pending' = 'remove-pending',
+): string {
   const state =
     active === 'activating'
       ? `systemctl restart --no-block ${UNIT}`
@@ -131,7 +134,8 @@ export function rollbackScript({ active }: Pick<UnitState, 'active'>): string {
         ? // It may not be loaded at all.
           `{ systemctl stop ${UNIT} || ! systemctl --quiet is-active ${UNIT}; }`
         : `systemctl restart ${UNIT}`;
-  return `test -e ${PENDING} || exit 0; rm -f ${TRIAL_UNIT}; systemctl daemon-reload && ${state} && rm -f ${PENDING}`;
+  const script = `test -e ${PENDING} || exit 0; rm -f ${TRIAL_UNIT}; systemctl daemon-reload && ${state}`;
+  return pending === 'keep-pending' ? script : `${script} && rm -f ${PENDING}`;
 }
 
 /** A command line for sh that completes a takeover whose process is gone, where the new unit's file is in its place. */

@@ -23,7 +23,7 @@ import { applySteps, printChanges } from '../../text/changes-text.ts';
 import type { Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { chosenKeepers, describeKeeper } from './chosen-keepers.ts';
-import { handOver, RESTORE_AT_END } from './hand-over.ts';
+import { RUN_AT_END, takeOverKeepers } from './take-over-keepers.ts';
 import type { Outcome } from './outcome.ts';
 
 export interface FromOptions {
@@ -72,7 +72,7 @@ export async function initFrom(
   }
   if (again) return await install(null, { user: false, dryRun: options.dryRun, start: true, yes: options.yes });
   report('this goes on even if the connection ends, until the new tunnels are up or the old ones are back:');
-  return await runInOwnUnit(RESTORE_AT_END);
+  return await runInOwnUnit(RUN_AT_END);
 }
 
 /** Whether a person who was about to make a tunnel wants to take over those that are found instead. Only root could. */
@@ -128,7 +128,7 @@ async function work(
   const plan = await planSystem({ copyFrom: null, program, here, run: runProgram, config: from });
   const changes = await changesOf(plan.steps, runProgram);
   if (isInOwnUnit()) {
-    const code = await handOver(plan, from, changes, machine);
+    const code = await takeOverKeepers(plan, from, changes, machine);
     return code === EXIT.ok ? result : code;
   }
   outcome.file = CONFIG;

@@ -2,7 +2,7 @@
 // point after the other; `killed` and `power` say what comes after. Prints a line of JSON for each point.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { handOver, RESTORE_AT_END } from '../../../../src/commands/setup/init/hand-over.ts';
+import { RUN_AT_END, takeOverKeepers } from '../../../../src/commands/setup/init/take-over-keepers.ts';
 import { changesOf } from '../../../../src/install/steps/apply-changes.ts';
 import { runProgram, type Runner } from '../../../../src/install/steps/run-program.ts';
 import type { Step } from '../../../../src/install/steps/step.ts';
@@ -17,7 +17,7 @@ const TRIAL_UNIT = `/run/systemd/system.control/${SERVICE}`;
 const CONFIG = '/etc/tunneld/config.yaml';
 const CRONTAB = '/etc/crontab';
 const LINE = '@reboot autossh -M 0 -f -N -R 1:a:1 relay';
-const LEFT = ['', '.restore', '.start', '.kept'].map((end) => `/run/tunneld-takeover${end}`).concat(TRIAL_UNIT);
+const LEFT = ['', '.end', '.start', '.kept'].map((end) => `/run/tunneld-takeover${end}`).concat(TRIAL_UNIT);
 
 /** The service manager, and the daemon as far as its configuration: has-relay says whether it has the new tunnel. */
 const SYSTEMCTL = `#!/bin/sh
@@ -148,13 +148,18 @@ async function takeOver(): Promise<void> {
   const ofUnit = changes.flatMap(({ step }) => (step.type === 'file' && step.path === UNIT_FILE ? [step] : []));
   const plan = { steps, state, manager: systemManager(mortal), trial: { unit: 'unit\n', unitSteps: ofUnit } };
   const from = { yaml, specs: [], steps, notes: [], tunnels: ['relay'], taken, left: [] };
-  await handOver(plan as unknown as Parameters<typeof handOver>[0], from, changes, await thisMachine(runProgram));
-  await restoreAtEnd();
+  await takeOverKeepers(
+    plan as unknown as Parameters<typeof takeOverKeepers>[0],
+    from,
+    changes,
+    await thisMachine(runProgram),
+  );
+  await runAtEnd();
 }
 
 /** What its unit does at its end. */
-async function restoreAtEnd(): Promise<void> {
-  await runProgram(['sh', '-c', RESTORE_AT_END]);
+async function runAtEnd(): Promise<void> {
+  await runProgram(['sh', '-c', RUN_AT_END]);
 }
 
 /** What is in memory is gone, and what is enabled starts. */
@@ -178,7 +183,7 @@ async function dieAt(at: number, after: 'killed' | 'power', hasService: boolean)
   await Promise.race([takeOver(), died]);
   death.at = Number.POSITIVE_INFINITY;
   if (what === '') return false;
-  if (after === 'killed') await restoreAtEnd();
+  if (after === 'killed') await runAtEnd();
   const now = after === 'killed' ? ways() : null;
   const left = after === 'killed' ? LEFT.filter((path) => existsSync(path)) : [];
   await boot();

@@ -35,8 +35,8 @@ import { reportChange } from '../../text/changes-text.ts';
 import { report } from '../../text/report.ts';
 import { logInOnce } from './log-in-once.ts';
 
-/** A script that undoes what a killed hand-over has begun, or completes it where it was decided. */
-const RESTORE = '/run/tunneld-takeover.restore';
+/** A script that undoes what a killed takeover has begun, or completes it where it was decided. */
+const END_SCRIPT = '/run/tunneld-takeover.end';
 
 /** The text of the file that keeps the new tunnels, which decides. */
 const KEPT = '/run/tunneld-takeover.kept';
@@ -45,13 +45,13 @@ const KEPT = '/run/tunneld-takeover.kept';
 const START = '/run/tunneld-takeover.start';
 
 /** For the end of the process, whatever it was: without quotes. */
-export const RESTORE_AT_END = `test ! -e ${RESTORE} || sh ${RESTORE}; rm -f ${RESTORE} ${START} ${KEPT}`;
+export const RUN_AT_END = `test ! -e ${END_SCRIPT} || sh ${END_SCRIPT}; rm -f ${END_SCRIPT} ${START} ${KEPT}`;
 
 /**
  * Brings the new tunnels up in the place of the old ones, and ends these for good once the new ones are verified. Rejects where they are
  * not: then the old ones run again, and nothing was changed. The exit code is 1 where an old one would start again with the machine.
  */
-export async function handOver(
+export async function takeOverKeepers(
   plan: Plan,
   from: FromPlan,
   changes: readonly Change[],
@@ -77,15 +77,14 @@ export async function handOver(
 async function oldKeepers(from: FromPlan, plan: Plan, machine: OldMachine, notDisabled: string[]): Promise<OldKeepers> {
   const { taken, specs } = from;
   const { run } = plan.manager;
-  const restore = `sh ${START}`;
   return {
-    restore,
+    startScript: `sh ${START}`,
     tryBeside: async () => {
       for (const spec of differentLogins(specs)) await logInOnce(spec);
       await putFile(START, taken.map((keeper) => `${startScript(keeper, machine)}\n`).join(''), PRIVATE);
       const kept = keptFile(from, plan);
       if (kept !== null) await putFile(KEPT, kept.text, PRIVATE);
-      await putFile(RESTORE, endScript(from, plan, kept?.path ?? null), PRIVATE);
+      await putFile(END_SCRIPT, endScript(from, plan, kept?.path ?? null), PRIVATE);
     },
     stop: async () => {
       const now = await thisMachine(run);
@@ -109,11 +108,11 @@ function keptFile({ yaml }: FromPlan, { state, trial }: Plan): { readonly path: 
   return step === undefined ? null : { path: step.path, text: step.content ?? '' };
 }
 
-/** For a hand-over whose process is gone: the new tunnels were proven and are kept, and the old ones are disabled; or these run again. */
+/** For a takeover whose process is gone: the new tunnels were proven and are kept, and the old ones are disabled; or these run again. */
 function endScript({ taken }: FromPlan, { state }: Plan, kept: string | null): string {
   const isRunning = state.active === 'active';
   const keep = isRunning ? `systemctl reload ${UNIT}` : KEEP_SCRIPT;
-  const undo = isRunning ? `systemctl reload ${UNIT}` : rollbackScript(state).replace(/ && rm -f \S+$/, '');
+  const undo = isRunning ? `systemctl reload ${UNIT}` : rollbackScript(state, 'keep-pending');
   const isKept = kept === null ? '' : ` && [ "$(cat ${shellQuote(kept)})" = "$(cat ${KEPT})" ]`;
   return `test -e ${PENDING} || exit 0
 if grep -qx ${PROVEN} ${PENDING}${isKept}; then
@@ -198,7 +197,7 @@ async function inRunningService(
     }
     failed.push(...(await undo()));
     if (isStopped) {
-      const { code, stderr } = await manager.run(['/bin/sh', '-c', old.restore]);
+      const { code, stderr } = await manager.run(['/bin/sh', '-c', old.startScript]);
       if (code !== 0) failed.push(stderr.trim());
     }
     await rm(PENDING, { force: true });

@@ -33,7 +33,7 @@ test('has either the old tunnel or the new one wherever a takeover is killed, at
   if (!mayBuildNetworks(t)) return;
   const dir = await tempDir(t);
   const mounts = `mount -t proc none /proc && cp -a /etc/passwd /etc/group /etc/nsswitch.conf "$0" && mount -t tmpfs none /run && mount --bind "$0" /etc && exec "$@"`;
-  const program = fileURLToPath(new URL('hand-over-killed.ts', import.meta.url));
+  const program = fileURLToPath(new URL('take-over-killed.ts', import.meta.url));
   const node = [process.execPath, '--import', 'tsx', program];
   const { stdout, stderr, status } = spawnSync(
     'unshare',
