@@ -6,7 +6,7 @@ import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { familyOf, fitsFamily } from './address-family.ts';
 import { openSocket, TimeoutError } from './open-socket.ts';
-import { createHostMemory } from './pacing/host-memory.ts';
+import { createHostMemory } from './host-memory.ts';
 import { createRecentAddresses } from './recent-addresses.ts';
 import { resetSocket } from './streams/reset-socket.ts';
 import { systemLookup, type Lookup } from './resolve-host.ts';
@@ -31,8 +31,8 @@ export async function dialTarget(
 ): Promise<Socket> {
   try {
     // A server may open a thousand channels at once.
-    const turn = fewPerTick();
-    if (turn !== null) await turn;
+    const tick = fewPerTick();
+    if (tick !== null) await tick;
     return guardListeners(await open(target, spec, clock, signal, lookup));
   } catch (error) {
     signal.throwIfAborted();

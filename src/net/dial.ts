@@ -27,7 +27,7 @@ export interface DialDeps {
   readonly lookup?: Lookup;
   /** The ports to dial from; any port where it is absent or null. */
   readonly ports?: PortChoice;
-  /** The tunnel that dials; absent for a command that a user runs. */
+  /** What the tunnel that dials asks for; absent for a command that a user runs. */
   readonly request?: Pick<TurnRequest, 'loginHistory' | 'urgent' | 'since'>;
   /** The server behind, where the host is a proxy. */
   readonly behindProxy?: string | undefined;

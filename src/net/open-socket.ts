@@ -64,7 +64,7 @@ function connectAtOnce(options: NetConnectOpts): void {
   if (family === 0) return;
   options.host = 'target';
   options.autoSelectFamily = false;
-  // By a name: see guardListeners().
+  // By a name: V8 puts a function without one, in a property, where only a full garbage collection comes (see guardListeners()).
   const lookup: LookupFunction = (_name, _hints, answer) => answer(null, host, family);
   options.lookup = lookup;
 }

@@ -22,7 +22,7 @@ export interface CoursesDeps {
   /** What is seen of the tunnel of this name. */
   sight(name: string): Sight;
   /** Calls when other servers are to have a tunnel. */
-  onTurn(): void;
+  onOtherServers(): void;
 }
 
 /** Its only timers run while a tunnel with several servers is down, or on its way back. */
@@ -32,7 +32,7 @@ export function createCourses(deps: CoursesDeps): Courses {
   const look = () => {
     let turned = false;
     for (const one of steered.values()) turned = lookAt(one, deps, look) || turned;
-    if (turned) deps.onTurn();
+    if (turned) deps.onOtherServers();
   };
   return {
     begin: (wanted, isRunning) => {

@@ -79,7 +79,7 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
     clock: deps.clock,
     log: deps.log,
     sight: (name) => sightOf(slots, name),
-    onTurn: () => {
+    onOtherServers: () => {
       oneAtATime(() => applyNow(slots, courses.chosen(slots.wanted), slots.wanted)).catch((error: unknown) =>
         deps.log.error({ code: 'internal', error }, 'a bug: the servers of a tunnel were not changed'),
       );

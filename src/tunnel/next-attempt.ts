@@ -22,7 +22,8 @@ import { isLate, learnShort, mustNotShare, shareAgainAt, type ShareHistory } fro
  * | nextAttempt(), below | one tunnel's | when it tries again | its own failures, and how long its sessions lasted |
  * | net/pacing | the process', for each server | when the connection of an attempt may begin: its *turn* | all connections to that server, and its limits |
  *
- * `turnInMs` asks the second one in advance, so that the state shows the later of the two. Attempts come in series:
+ * `turnInMs` asks the second one in advance where that matters: after a failure that cost the server nothing, so that the state shows the
+ * later of the two, and where another connection might be joined. Attempts come in series:
  * ```
  *   start ──▶ attempt ──▶ it failed, and there is
  *               ▲  ▲        ├─ a person to act, or a session behind it that had lasted ──▶ wait ──▶ start

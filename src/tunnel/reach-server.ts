@@ -26,21 +26,21 @@ export async function reachServer(
 ): Promise<Dialled> {
   const { clock, ports } = deps;
   const started = clock.now();
-  const budget = spec.connectTimeoutMs;
+  const timeoutMs = spec.connectTimeoutMs;
   const waiting = (at: number) => {
-    deps.heartbeat(budget + SLACK_MS);
+    deps.heartbeat(timeoutMs + SLACK_MS);
     deps.onWait?.(at);
   };
-  const dialFromOurPort = async (timeoutMs: number, own: AbortSignal) => {
-    const dialled = await dial(spec, timeoutMs, { ...deps, onWait: waiting }, own);
+  const dialFromOurPort = async (leftMs: number, own: AbortSignal) => {
+    const dialled = await dial(spec, leftMs, { ...deps, onWait: waiting }, own);
     const { localPort } = dialled.socket;
     // Remembered before anything is sent: from now on the server may hold this connection, even if this process dies.
     if (ports !== null && localPort !== undefined) ports.used(localPort);
     return dialled;
   };
   const dialWithin = () => {
-    deps.heartbeat(budget + SLACK_MS);
-    return dialFromOurPort(budget, signal);
+    deps.heartbeat(timeoutMs + SLACK_MS);
+    return dialFromOurPort(timeoutMs, signal);
   };
   try {
     return await dialWithin();
@@ -52,7 +52,7 @@ export async function reachServer(
     signal.throwIfAborted();
     deps.onNetworkDown(new TunnelFailure('network-down', `no ping is answered, and ${failure.message}`));
     const dialled = await waitForNetwork(started, { ...deps, ping, dial: dialFromOurPort }, signal);
-    return dialled === null ? await dialWithin() : { ...dialled, leftMs: budget };
+    return dialled === null ? await dialWithin() : { ...dialled, leftMs: timeoutMs };
   }
 }
 

@@ -138,7 +138,7 @@ function leave(state: TunnelState, next: Phase, now: number): TunnelState {
 export interface Store {
   state(): TunnelState;
   dispatch(event: TunnelEvent): void;
-  /** Calls `listener` after each event; the answer ends that. */
+  /** Calls `listener` after each event; the result unsubscribes. */
   readonly subscribe: Changes['subscribe'];
 }
 

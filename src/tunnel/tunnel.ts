@@ -75,7 +75,7 @@ function untilOurTurn(tunnel: Tunnel): number {
   return Number.isFinite(at) ? Math.max(0, at - clock.now()) : 0;
 }
 
-/** Subscribes to everything that may end a round; the answer ends that. */
+/** Subscribes to everything that may end a round; the result unsubscribes. */
 function listenForChanges(tunnel: Tunnel, tryNow: TryNow): () => void {
   const { deps, login } = tunnel;
   const mayTry = () => mayTryAgain(tunnel.history, deps.store.state(), deps.clock.now());

@@ -59,7 +59,7 @@ export function pathSeen(live: Liveness, now: number): Liveness {
  * Takes the present counters, and returns what to do next and for how long. A dead connection is distinguished from a
  * dead path: where the path works and the connection stays silent, it gets as much time again as it has been silent,
  * for that is when TCP retransmits (RFC 6298 doubles its waits), or none after a long silence; where nothing answers,
- * giving up before ssh would gains nothing.
+ * to give up before ssh does would gain nothing.
  */
 export function assess(
   last: Liveness,

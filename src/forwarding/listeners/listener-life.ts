@@ -294,7 +294,7 @@ function diagnosed(life: Life, failure: TunnelFailure, diagnosis: Diagnosis, mom
   return moment.suspended ? begin(next, reports, moment) : pause(next, 0, reports, moment);
 }
 
-/** Another program's listener is not connected to every second. */
+/** Waits before the next request. */
 function pause(life: Life, atLeastMs: number, reports: readonly Report[], { now, random }: Moment): Step {
   const ms = Math.max(atLeastMs, listenRetryDelay(now - life.since, random));
   return [{ ...life, state: { type: 'pausing' } }, reports, { type: 'sleep', ms, wakes: 'nothing' }];

@@ -1,5 +1,5 @@
 /**
- * Milliseconds until a refused listener is requested again: one to two seconds at first, because the port of a dead session comes free
+ * Milliseconds until a refused listener is requested again: 1 to 1.5 seconds at first, because the port of a dead session comes free
  * soon. After ten minutes it is another program's or forbidden, and every request is a line in the server's log: fifteen seconds.
  */
 export function listenRetryDelay(refusedForMs: number, random: () => number): number {

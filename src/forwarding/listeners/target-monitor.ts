@@ -11,7 +11,7 @@ export interface TargetCheckDeps {
   readonly random: () => number;
   /** Whether this forward's target refused the last connection. */
   isFailing(index: number): boolean;
-  /** Calls `wake` when a target has refused a visitor; the answer ends that. */
+  /** Calls `wake` when a target has refused a visitor; the result unsubscribes. */
   onFailing(wake: () => void): () => void;
   /** Null when the target answers. */
   onTarget(index: number, failure: TunnelFailure | null): void;

@@ -192,7 +192,7 @@ function startDownlink(channel: Channel, socket: Socket, { count, visitor }: Spl
     if (mustWait()) channel.pause();
   };
   const past = lentWrites(socket, write);
-  // By a name: see guardListeners().
+  // By a name: V8 puts a function without one, in a property, where only a full garbage collection comes (see guardListeners()).
   const unsentBytes = () => socket.writableLength + (past?.waiting() ?? 0);
   channel.unsent = unsentBytes;
   channel.takesLent = true;

@@ -9,7 +9,7 @@ type Details = Readonly<Record<string, string | number>>;
  * `suppressed`.
  */
 export interface VisitLog {
-  /** A visitor is served; the answer logs its end. Both lines are logged, or neither. */
+  /** A visitor is served; the result logs its end. Both lines are logged, or neither. */
   opened(names: Details): (details: Details, ending: string) => void;
   /** A visitor could not be served. */
   rejected(details: Details, message: string): void;

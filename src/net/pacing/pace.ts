@@ -114,7 +114,7 @@ function applyOpened(pace: Pace, now: number): Pace {
   return { ...pace, refused: 0, retryAt: 0, limit: unlimited ? { type: 'none' } : pace.limit };
 }
 
-/** The same for a connection that did not open. */
+/** The connection did not open: waits longer before the next, and learns of a limit where it shows itself. */
 function applyNotOpened(
   pace: Pace,
   event: 'refused' | 'barred' | 'unanswered' | 'unsent',
@@ -128,14 +128,14 @@ function applyNotOpened(
     const next = { ...pace, width: 1, refused: 0, retryAt: 0 };
     // What let in more than any usual limit, and whose connections have ended since, is more likely gone.
     const isGone = pace.limit.type === 'none' && pace.established === 0 && pace.rejected.length === 0;
-    if (burst && !isGone) return limited(next, event, begun, now, random);
+    if (burst && !isGone) return assumeLimit(next, event, begun, now, random);
     // Where nothing answers, hardly anything has arrived.
     return { ...next, begun: without(pace.begun, begun.at) };
   }
   const refused = { ...pace, width: 1, refused: pace.refused + 1 };
   const next = { ...refused, retryAt: now + retryDelay(refused, now, random) };
   const showsLimit = event === 'barred' || (burst && pace.established > 0);
-  return showsLimit ? limited(next, event, begun, now, random) : next;
+  return showsLimit ? assumeLimit(next, event, begun, now, random) : next;
 }
 
 /** Whether a limit has just shown itself, or is known. */
@@ -194,7 +194,7 @@ function followsBurst(pace: Pace, begunAt: number, now: number): boolean {
 }
 
 /** Waits until the server has forgotten all our connections: it counts rejected ones as well. */
-function limited(
+function assumeLimit(
   pace: Pace,
   event: 'refused' | 'barred' | 'unanswered',
   begun: Begun,
@@ -256,7 +256,7 @@ const BURST = 4;
  */
 const RETRIES_MS = [1700, 2700, 3200, 3400];
 const STEADY_MS = 15_500;
-/** Where more than that were accepted before: for the first minute. */
+/** Where more than USUAL_LIMIT were accepted before: for the first minute. */
 const UNLIMITED_RETRY_MS = 1700;
 const UNLIMITED_RETRIES = 35;
 

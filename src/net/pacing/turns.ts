@@ -12,7 +12,7 @@ import {
 import { type Clock, type Subscribe, untilCalled } from '../../lib/async/clock.ts';
 import { createEmitter } from '../../lib/async/emitter.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { createHostMemory, type HostMemory } from './host-memory.ts';
+import { createHostMemory, type HostMemory } from '../host-memory.ts';
 import { type PaceRequest, type Pace } from './types.ts';
 import { eventOf, withSuspectedLimit } from './suspected-limit.ts';
 
@@ -28,9 +28,9 @@ export interface NetworkPath {
 }
 
 /**
- * The new connections of this process to servers. Each takes a turn: Pace says how many and when. Tunnels that were up
- * before go first, then those that have waited longest. While a server is away one tunnel dials for all, and its
- * failure is theirs.
+ * The budget: the new connections that this process may begin to each server, whatever they are for (ARCHITECTURE.md, invariant 4). Each
+ * takes a turn: Pace says how many and when. Tunnels that were up before go first, then those that have waited longest. While a server is
+ * away one tunnel dials for all, and its failure is theirs.
  */
 export interface Turns {
   /**
@@ -42,7 +42,7 @@ export interface Turns {
   nextAt(path: NetworkPath, request: PaceRequest): number;
   /** Resolves when a new connection is answered there, if only by a refusal; rejects with the signal's reason. */
   untilAnswered(path: NetworkPath, signal: AbortSignal): Promise<void>;
-  /** Calls `listener` when some come sooner than nextAt() returned, because a limit was suspected wrongly; the answer ends that. */
+  /** Calls `listener` when turns come sooner than nextAt() returned, because a limit was suspected wrongly; the result unsubscribes. */
   onSooner(listener: () => void): () => void;
   readonly hosts: HostMemory;
 }

@@ -53,7 +53,10 @@ export function sendSealed(client: Client): void {
   if (cipher instanceof BatchCipher) cipher.flushFirst();
 }
 
-/** Gives a channel of this client its sendNow() (by a name: see guardListeners()): all packets of a read are sealed in one call, and its stream costs nothing. */
+/**
+ * Gives a channel of this client its sendNow(): all packets of a read are sealed in one call, and its stream costs nothing. By a name: V8
+ * puts a function without one, in a property, where only a full garbage collection comes (see guardListeners()).
+ */
 export function sendsNow(client: Client, channel: Channel): Channel {
   const { _protocol: protocol } = internalsOf(client);
   const { outgoing } = channel as unknown as OpenChannel;

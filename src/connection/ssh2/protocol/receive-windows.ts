@@ -258,11 +258,11 @@ function unreadOf(channel: OpenChannel): number {
   return channel.readableLength + (channel.unsent?.() ?? 0);
 }
 
-/** Per connection, beyond the least share of each channel. */
-const BUDGET = 16 * 1024 * 1024;
+/** Of memory, per connection, beyond the least share of each channel. */
+const MOST = 16 * 1024 * 1024;
 
 function roomOf(member: { room(): number }): number {
-  return Math.min(BUDGET, member.room());
+  return Math.min(MOST, member.room());
 }
 
 /** ssh2's own window, as OpenSSH's. */
@@ -272,8 +272,8 @@ const LEAST = 16 * 1024;
 
 /** The last free part is for active channels. */
 function firstShare(free: number): number {
-  if (free > BUDGET / 2) return FULL;
-  return free > BUDGET / 4 ? SOME : LEAST;
+  if (free > MOST / 2) return FULL;
+  return free > MOST / 4 ? SOME : LEAST;
 }
 
 function nextShare(free: number): number {
