@@ -3,7 +3,7 @@ import { errorCode, errorText } from '../lib/text.ts';
 import { sourceOf } from '../net/dial.ts';
 import { asFailure, hintFor, TunnelFailure } from '../model/failure.ts';
 import { familyOf } from '../net/address-family.ts';
-import { systemLookup } from '../net/resolve-host.ts';
+import { systemLookup } from '../net/addresses/resolve-host.ts';
 import { probeAddress, probeRequest } from '../net/probe-path.ts';
 import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
 import { formatAddress } from '../model/endpoint.ts';

@@ -1,7 +1,7 @@
 import type { StepResult, SourcePortFacts } from './types.ts';
 import { BlockList, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { systemLookup } from '../net/resolve-host.ts';
+import { systemLookup } from '../net/addresses/resolve-host.ts';
 import { firstHop } from '../net/first-hop.ts';
 import { EVICTED_AT_ONCE_S } from '../net/source-ports.ts';
 import type { TunnelSpec } from '../model/spec.ts';

@@ -5,7 +5,7 @@ import { errorCode, errorText } from '../lib/text.ts';
 import { asFailure, TunnelFailure, type FailureCode } from '../model/failure.ts';
 import { type Family, familyOf } from './address-family.ts';
 import { describeBinding, localAddress } from './local-address.ts';
-import { systemLookup, type Lookup } from './resolve-host.ts';
+import { systemLookup, type Lookup } from './addresses/resolve-host.ts';
 import { openPersistently, type PortChoice } from './open-racing.ts';
 import { TimeoutError } from './open-socket.ts';
 import { resetSocket } from './streams/reset-socket.ts';

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { dialTarget } from '../../src/net/dial-target.ts';
-import type { Lookup } from '../../src/net/resolve-host.ts';
+import type { Lookup } from '../../src/net/addresses/resolve-host.ts';
 import { listen } from '../support/listen.ts';
 
 test('looks a name up once where it has just led to an answer, and again after ten seconds', async (t) => {

@@ -5,7 +5,7 @@ import { sleep, systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import { dial, type DialSpec } from '../../src/net/dial.ts';
 import { dialTarget } from '../../src/net/dial-target.ts';
 import { TunnelFailure, type FailureCode } from '../../src/model/failure.ts';
-import { systemLookup, type Lookup } from '../../src/net/resolve-host.ts';
+import { systemLookup, type Lookup } from '../../src/net/addresses/resolve-host.ts';
 import { fakeClock } from '../support/clock.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';

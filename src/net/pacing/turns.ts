@@ -12,7 +12,7 @@ import {
 import { type Clock, type Subscribe, untilCalled } from '../../lib/async/clock.ts';
 import { createEmitter } from '../../lib/async/emitter.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { createHostMemory, type HostMemory } from '../host-memory.ts';
+import { createHostMemory, type HostMemory } from '../addresses/host-memory.ts';
 import { type PaceRequest, type Pace } from './types.ts';
 import { eventOf, withSuspectedLimit } from './suspected-limit.ts';
 

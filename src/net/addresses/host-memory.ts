@@ -1,4 +1,4 @@
-import { putNewest } from '../lib/maps.ts';
+import { putNewest } from '../../lib/maps.ts';
 
 /** What the process remembers of the addresses of hosts. */
 export interface HostMemory {

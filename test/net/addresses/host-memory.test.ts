@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { createHostMemory, interleaved } from '../../src/net/host-memory.ts';
+import { createHostMemory, interleaved } from '../../../src/net/addresses/host-memory.ts';
 
 describe('addresses of a host', () => {
   for (const [given, wanted] of [

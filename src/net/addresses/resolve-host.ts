@@ -1,9 +1,9 @@
 import type { LookupAddress } from 'node:dns';
 import { lookup, Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { systemClock } from '../lib/async/clock.ts';
-import { readText } from '../lib/files/read-file.ts';
-import { errorText } from '../lib/text.ts';
+import { systemClock } from '../../lib/async/clock.ts';
+import { readText } from '../../lib/files/read-file.ts';
+import { errorText } from '../../lib/text.ts';
 
 /** Looks up the addresses of a name, of one family or of both (0), in the order in which they should be tried. */
 export type Lookup = (host: string, family: 0 | 4 | 6) => Promise<readonly LookupAddress[]>;

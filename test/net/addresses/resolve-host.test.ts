@@ -6,12 +6,12 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { mayBuildNetworks } from '../lab/lab-test.ts';
-import { tunnelYaml } from '../support/daemon-config.ts';
-import { startDns } from '../support/dns.ts';
-import { startSshd } from '../support/sshd.ts';
-import { tunneld } from '../support/tunneld.ts';
-import { freePort, tempDir, until } from '../support/until.ts';
+import { mayBuildNetworks } from '../../lab/lab-test.ts';
+import { tunnelYaml } from '../../support/daemon-config.ts';
+import { startDns } from '../../support/dns.ts';
+import { startSshd } from '../../support/sshd.ts';
+import { tunneld } from '../../support/tunneld.ts';
+import { freePort, tempDir, until } from '../../support/until.ts';
 
 const SILENT = '127.0.53.1';
 const ANSWERS = '127.0.53.2';
@@ -30,7 +30,7 @@ test('asks another name server while the first is silent', async (t) => {
   const resolvConf = join(await tempDir(t), 'resolv.conf');
   // It alone would be waited for for two and a half minutes.
   writeFileSync(resolvConf, `nameserver ${SILENT}\noptions timeout:30 attempts:5\n`);
-  const module = fileURLToPath(new URL('../../src/net/resolve-host.ts', import.meta.url));
+  const module = fileURLToPath(new URL('../../../src/net/addresses/resolve-host.ts', import.meta.url));
   const program = `import(${JSON.stringify(module)}).then(async ({ systemLookup }) => {
     console.log(JSON.stringify(await systemLookup("${NAME}", 0)));
     process.exit();
@@ -73,7 +73,7 @@ control: { socket: ${dir}/control.sock }
 stateDirectory: ${dir}
 `,
   );
-  const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+  const cli = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
   const run = `exec ${process.execPath} ${cli} run --config ${config}`;
   const child = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', `${MOUNT} && ${run}`], {
     env: { ...process.env, RESOLV_CONF: resolvConf },

@@ -1,5 +1,5 @@
 import type { Lookup } from './resolve-host.ts';
-import { putNewest } from '../lib/maps.ts';
+import { putNewest } from '../../lib/maps.ts';
 
 /** Where names led to a moment ago. A look-up asks in a thread, reads files, and may ask the network: a visitor is not to wait for it each time. */
 export interface RecentAddresses {
