@@ -18,7 +18,8 @@ export const systemClock: Clock = {
   wall: () => Date.now(),
   timer: (ms, fn, seldomFires = false) => {
     const { addon } = seldomFires ? loadAddon() : NO_ADDON;
-    if (addon !== null) return addon.startTimer(Math.min(ms, MAX_TIMEOUT_MS), fn);
+    // It leaves the fraction of a millisecond out.
+    if (addon !== null) return addon.startTimer(Math.ceil(Math.min(ms, MAX_TIMEOUT_MS)), fn);
     const handle = setTimeout(fn, Math.min(ms, MAX_TIMEOUT_MS));
     return () => clearTimeout(handle);
   },
