@@ -283,35 +283,41 @@ export const TUNNEL_OPTIONS = {
   exitOnForwardFailure: {
     kind: { type: 'yes-no' },
     default: true,
+    ofConnection: false,
     ssh: { name: 'ExitOnForwardFailure' },
     text: 'whether the tunnel counts as down while the server refuses one of its forwards',
   },
   verify: {
     kind: { type: 'verify', words: ['auto', 'required', 'off'] },
     default: 'auto',
+    ofConnection: false,
     text: 'whether to test that listeners lead here and targets answer: auto where the server allows it, required calls the tunnel up only then, off never',
   },
   streamLocalBindUnlink: {
     kind: { type: 'yes-no' },
     default: false,
+    ofConnection: false,
     ssh: { name: 'StreamLocalBindUnlink' },
     text: 'whether a local listener that is a Unix socket replaces a dead one',
   },
   streamLocalBindMask: {
     kind: { type: 'mask' },
     default: 0o177,
+    ofConnection: false,
     ssh: { name: 'StreamLocalBindMask', neutral: ['none'] },
     text: 'mode bits that such a socket must not have, in octal and in quotes',
   },
   channelTimeout: {
     kind: { type: 'channel-timeouts' },
     default: [],
+    ofConnection: false,
     ssh: { name: 'ChannelTimeout', takes: 'list', neutral: ['none'] },
     text: "how long connections may be idle, by OpenSSH's names of channels, such as forwarded-tcpip=12h",
   },
   permitRemoteOpen: {
     kind: { type: 'destinations' },
     default: null,
+    ofConnection: false,
     unset: 'anywhere',
     ssh: { name: 'PermitRemoteOpen', takes: 'list', neutral: ['any'] },
     text: 'where a remote SOCKS proxy leads: host:port, with * for any, or none',
@@ -380,6 +386,7 @@ export const TUNNEL_OPTIONS = {
   reconnect: {
     kind: { type: 'reconnect' },
     default: { minMs: 1000, maxMs: 60_000 },
+    ofConnection: false,
     text: 'the shortest and the longest wait before another login',
   },
   sshConfig: {
@@ -389,7 +396,7 @@ export const TUNNEL_OPTIONS = {
     unset: "ssh's two files",
     text: "file to read instead of ssh's own configuration, or none",
   },
-} as const satisfies Readonly<Record<string, Option>>;
+} as const satisfies Readonly<Record<string, TunnelOption>>;
 
 export const OPTIONS = { ...SERVER_OPTIONS, ...TUNNEL_OPTIONS };
 
@@ -402,6 +409,9 @@ export const ENTRY_OPTIONS = {
   proxyPasswordFile: TUNNEL_OPTIONS.proxyPasswordFile,
 } as const satisfies Readonly<Record<string, Option>>;
 
+/** What has a field of a tunnel says whether tunnels that differ in it may share a connection. */
+type TunnelOption = Option & ({ readonly field: null } | { readonly ofConnection: boolean });
+
 /** One row of the table. */
 export interface Option {
   readonly kind: Kind;
@@ -411,8 +421,8 @@ export interface Option {
   readonly unset?: string;
   /** The field of a complete tunnel, where its name differs; null where the option becomes a part of other fields. */
   readonly field?: string | null;
-  /** Whether the connection depends on it, as it does on every option of a server. */
-  readonly ofConnection?: true;
+  /** Whether the connection or its login depends on it, as it does on every option of a server. */
+  readonly ofConnection?: boolean;
   /** The equivalent option of ssh_config(5); absent where there is none. */
   readonly ssh?: SshKeyword;
   /** A description without a full stop. */

@@ -5,19 +5,23 @@ import type { ForwardSpec, ServerSpec, TunnelSpec } from './spec.ts';
 import type { FailureCode, TunnelFailure } from './failure.ts';
 
 /**
- * Where a tunnel is in its life:
+ * Where a tunnel is in its life. It begins with `connecting`, because the server is dialled first. At the arrows are the events of the
+ * tunnel's store (src/tunnel/store.ts), which has what follows from them:
  * ```
- *               no-network                            another's connection
- *   ┌─────────────────────▶ waiting-for-network   ┌──────────────────────────┐      incomplete
- *   │                               │ reached     │                          ▼    ◀───────────
- *   │  attempt              reached ▼             │ authenticating      logged-in               up
- * waiting ─────────────────▶ connecting ──────────┴▶ authenticating ────▶ forwarding ──────────▶ up
- *   ▲  ▲          queued        │                        │                    │                 │
- *   │  └────────────────────────┤ scheduled              │                    │                 │
- *   ├───────────────────────────┴────────────────────────┴────────────────────┴─────────────────┘
- * blocked                       (a retry at `retryAt`; `blocked` where a person must act: slowly)
+ *        start    waiting, blocked
+ *            │    │ attempt, reached
+ *            ▼    ▼   authenticating             logged-in                up
+ *          connecting ────────────▶ authenticating ────▶ forwarding ─────────────▶ up
+ *            │    ▲                                        ▲      ◀─────────────
+ * no-network │    │ reached, attempt                       │        incomplete
+ *            ▼    │                                        └─ logged-in: from each state before it, on another tunnel's connection
+ *     waiting-for-network ◀── no-network ── waiting
+ *
+ *   any ─── scheduled ──▶ waiting, or blocked where a person must act: `retryAt` is the time of the next attempt
+ *   connecting ─ queued ▶ waiting, for the server's turn
+ *   any ──── stopped ───▶ stopped
  * ```
- * and from anywhere to `stopped`. The events and what follows from them are in the tunnel's store.
+ * An attempt that costs the server next to nothing leaves `waiting` only when the server answers (`reached`); every other one does at once.
  */
 export type Phase = PhaseAndRetry['phase'];
 
