@@ -169,12 +169,14 @@ async function service({ daemon, unit, lastLine, installed }: DeviceDeps, report
     report('journal', 'skip', 'there is no service');
     return;
   }
-  const active = value('ActiveState') === 'active';
+  // While it reads its configuration anew, the service runs all the same.
+  const state = value('ActiveState').replace('reloading', 'active');
+  const active = state === 'active';
   const enabled = value('UnitFileState') === 'enabled';
   report(
     'service manager',
     active && enabled ? 'ok' : 'warn',
-    `tunnel.service is ${value('ActiveState')} and ${value('UnitFileState')}; ${running}`,
+    `tunnel.service is ${state} and ${value('UnitFileState')}; ${running}`,
     // install also gives the service its files.
     active && enabled ? undefined : installed ? 'sudo tunneld install' : 'sudo systemctl enable --now tunnel',
   );

@@ -23,6 +23,13 @@ const UNIT = 'LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nWatch
 for (const { name, unit, daemon, wall, expected, line = '2030-01-01T00:00:00+0000' } of [
   { name: 'a service that runs', unit: UNIT, daemon: '1.2.3', wall: NOW, expected: ['ok', 'ok', 'ok', 'ok'] },
   {
+    name: 'a service that reads its configuration anew',
+    unit: UNIT.replace('=active', '=reloading'),
+    daemon: '1.2.3',
+    wall: NOW,
+    expected: ['ok', 'ok', 'ok', 'ok'],
+  },
+  {
     name: 'a service that does not',
     unit: UNIT.replace('=active', '=failed'),
     daemon: null,

@@ -138,6 +138,8 @@ test('understands the service manager, and names its number when it is too old',
     ),
   );
   assert.deepEqual([state.dropIns, state.needsReload, state.pid], [['/etc/x/tunnel.service.d/b.conf'], true, 7]);
+  // While a service reads its configuration anew, it runs all the same.
+  assert.equal((await unitState(says('LoadState=loaded\nActiveState=reloading\n'))).active, 'active');
 });
 
 test('refuses a user of our name with the cure when it is not ours', () => {

@@ -74,7 +74,8 @@ describe('the life of a tunnel', { concurrency: 3 }, () => {
     relay.cut();
     await until(() => relay.accepted() === 2, { what: 'a second connection' });
     await tunnel.untilPhase('up');
-    assert.match(tunnel.state().failure?.message ?? '', /reset/);
+    // A reset that comes while something is sent is told to the one who sends, and who reads then sees an end.
+    assert.match(tunnel.state().failure?.message ?? '', /reset|the server closed the connection/);
   });
 
   test('promises to be heard of again, for the watchdog, in all that it does', async (t) => {

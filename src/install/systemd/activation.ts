@@ -18,7 +18,7 @@ export function activationSteps({ systemctl, state, unitChanged, runsOther, star
   if (unitChanged || state.needsReload) add('the unit changed', 'daemon-reload');
   if (state.enabled !== 'enabled') add('start it at boot', 'enable', UNIT);
   if (!start) return steps;
-  const up = state.active === 'active' || state.active === 'reloading';
+  const up = state.active === 'active';
   // A unit between two restarts would continue with its old settings.
   const runs = up || state.active === 'activating';
   if (runs && (unitChanged || runsOther)) add('restart it, and wait until it is ready', 'restart', UNIT);

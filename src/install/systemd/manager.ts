@@ -48,7 +48,8 @@ function parseUnitState(text: string): UnitState {
     dropIns: value('DropInPaths')
       .split(' ')
       .filter((path) => path.includes(`/${UNIT}.d/`)),
-    active: value('ActiveState'),
+    // While it reads its configuration anew, the service runs all the same.
+    active: value('ActiveState').replace('reloading', 'active'),
     enabled: value('UnitFileState'),
     needsReload: value('NeedDaemonReload') === 'yes',
     pid: Number(value('MainPID')),
