@@ -59,7 +59,7 @@ export function sendSealed(client: Client): void {
  */
 export function sendsNow(client: Client, channel: Channel): Channel {
   const { _protocol: protocol } = internalsOf(client);
-  const { outgoing } = channel as unknown as OpenChannel;
+  const outgoing: Outgoing = (channel as unknown as OpenChannel).outgoing;
   const mayPass = () => protocol._kexinit === undefined && outgoing.state === 'open' && channel.writable;
   const sendNow: Channel['sendNow'] = (memory, start, end) => {
     if (!mayPass() || channel.writableLength > 0) return 0;
@@ -75,14 +75,15 @@ export function sendsNow(client: Client, channel: Channel): Channel {
   };
   const onceWindowOpens: Channel['onceWindowOpens'] = (listener) => {
     if (!mayPass() || channel.writableLength > 0 || outgoing.window > 0) return false;
-    opened.set(outgoing, listener);
+    outgoing[ON_OPEN] = listener;
     return true;
   };
   return Object.assign(channel, { sendNow, onceWindowOpens });
 }
 
-/** By the server's end of a channel: what waits for its window. */
-const opened = new WeakMap<OpenChannel['outgoing'], () => void>();
+/** What waits for the window of the server's end of a channel; at that end itself, for the reason that lent-memory.ts has with its readers. */
+const ON_OPEN = Symbol('on open');
+type Outgoing = OpenChannel['outgoing'] & { [ON_OPEN]?: (() => void) | undefined };
 
 function reportWindows(client: Client): void {
   const { _protocol: protocol, _chanMgr: table } = internalsOf(client);
@@ -92,10 +93,10 @@ function reportWindows(client: Client): void {
     onAdjust(self, id, bytes);
     const channel = table.get(id);
     if (typeof channel !== 'object') return;
-    const listener = opened.get(channel.outgoing);
-    if (listener === undefined) return;
-    opened.delete(channel.outgoing);
-    listener();
+    const outgoing: Outgoing = channel.outgoing;
+    const listener = outgoing[ON_OPEN];
+    outgoing[ON_OPEN] = undefined;
+    listener?.();
   };
 }
 
