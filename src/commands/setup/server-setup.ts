@@ -14,7 +14,7 @@ import { LINUX, MACOS } from '../../setup/script/system.ts';
 import { undoScript } from '../../setup/script/undo.ts';
 import { checkUser } from '../../server-rules/names.ts';
 import { type KeyedTunnel, type ServerSetup, serverSetup } from '../../server-rules/server-setup.ts';
-import { formatEndpoint } from '../../model/endpoint.ts';
+import { formatAddress } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { configuredTunnel } from '../find/configured-tunnel.ts';
 
@@ -67,7 +67,7 @@ export async function serverSetupText(
   all: readonly TunnelSpec[],
   { jump, undo, spareHostKey = false, for: system }: Omit<ServerSetupOptions, 'from'>,
 ): Promise<string> {
-  const server = formatEndpoint({ type: 'tcp', host: tunnel.host, port: tunnel.port });
+  const server = formatAddress(tunnel);
   const others = all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
   const names = [tunnel, ...others].map((one) => one.name);
   if (undo && system === 'nixos') return NIXOS_UNDO;
