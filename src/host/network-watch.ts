@@ -7,6 +7,7 @@ import { loadAddon } from '../lib/addon.ts';
 import { createEmitter } from '../lib/async/emitter.ts';
 import { readIfReadable } from '../lib/files/read-file.ts';
 import { sinceBoot } from './boot.ts';
+import { orElse } from '../lib/or-else.ts';
 
 /** Watches for events that may have cut connections silently. */
 export interface NetworkWatch {
@@ -112,11 +113,7 @@ function systemView(): NetworkView {
 
 /** Empty where a sandbox forbids it (no AF_NETLINK): then changes go unnoticed, and nothing else is lost. */
 function interfaces(): readonly NetworkInterfaceInfo[] {
-  try {
-    return Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  } catch {
-    return [];
-  }
+  return orElse(() => Object.values(networkInterfaces()).flatMap((list) => list ?? []), []);
 }
 
 /** The columns of /proc/net/route that are no counters: interface, destination, gateway, flags. */

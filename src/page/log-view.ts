@@ -1,3 +1,4 @@
+import { parseLogLine, tunnelOfLine } from '../lib/log/format.ts';
 import { escapeControls } from '../lib/text.ts';
 import { byId, element } from './dom.ts';
 import { formatTime } from './format.ts';
@@ -51,7 +52,7 @@ export function logView(): LogView {
 
 function lineOf(entry: LogEntry, now: number): HTMLElement {
   if ('omitted' in entry) return element('p', { class: 'faint' }, `(${entry.omitted} lines left out)`);
-  const { level, time, tunnel, msg, ...rest } = parse(entry.line);
+  const { level, time, tunnel, msg, ...rest } = parseLogLine(entry.line) ?? {};
   const [name, look] = LEVELS.get(Number(level)) ?? ['info', ''];
   const details = Object.entries(rest).map(
     ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
@@ -77,15 +78,5 @@ const LEVELS = new Map<number, readonly [string, string]>([
 ]);
 
 function tunnelOf(entry: LogEntry): string | null {
-  const tunnel = 'line' in entry ? parse(entry.line)['tunnel'] : null;
-  return typeof tunnel === 'string' ? tunnel : null;
-}
-
-function parse(line: string): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-  } catch {
-    return {};
-  }
+  return 'line' in entry ? tunnelOfLine(entry.line) : null;
 }

@@ -6,6 +6,7 @@ import { isAboutOnly } from './edit.ts';
 import { appendKnownHosts, rewriteKnownHosts } from './file.ts';
 import { fingerprint, isCompleteKey, keyTypeOf } from './key-blob.ts';
 import { parseKnownHosts, type KnownHostsEntry } from './parse.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 /** A server, and what known_hosts has about it. */
 export interface KnownHost {
@@ -106,11 +107,7 @@ function freshOf(
 
 /** Null for a name that cannot be written to known_hosts: then nothing can be learnt. */
 function linesFor(keys: readonly Buffer[], query: HostQuery): readonly string[] | null {
-  try {
-    return keys.map((key) => knownHostsLine(query, key));
-  } catch {
-    return null;
-  }
+  return orElse(() => keys.map((key) => knownHostsLine(query, key)), null);
 }
 
 /** Adds keys: in memory, and to the first file of the user. `lines` are theirs. */

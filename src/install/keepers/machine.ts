@@ -4,6 +4,7 @@ import type { Account } from '../steps/accounts.ts';
 import { readOldText } from '../steps/old-text.ts';
 import { inheritedVariables } from '../systemd/manager.ts';
 import type { Runner } from '../steps/run-program.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 /** What is looked at to find what keeps tunnels up. */
 export interface OldMachine {
@@ -39,13 +40,7 @@ export async function thisMachine(run: Runner): Promise<OldMachine> {
     platform: process.platform,
     hostname: hostname(),
     text: readOldText,
-    names: (directory) => {
-      try {
-        return readdirSync(directory).toSorted();
-      } catch {
-        return [];
-      }
-    },
+    names: (directory) => orElse(() => readdirSync(directory).toSorted(), []),
     accounts: await allAccounts(run),
     processes: process.platform === 'linux' ? allProcesses() : [],
     inherited: await inheritedVariables(run),
@@ -62,15 +57,12 @@ async function allAccounts(run: Runner): Promise<readonly Account[]> {
 
 function allProcesses(): readonly OldProcess[] {
   const own = namespaceOf('self');
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => {
-      try {
-        return namespaceOf(pid) === own ? [readProcess(pid)] : [];
-      } catch {
-        return []; // it has ended, or belongs to another user
-      }
-    });
+  return (
+    readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      // One that has ended, or belongs to another user, cannot be read.
+      .flatMap((pid) => orElse(() => (namespaceOf(pid) === own ? [readProcess(pid)] : []), []))
+  );
 }
 
 function namespaceOf(pid: string): string {

@@ -5,6 +5,7 @@ import { sshCommandsIn, sshCommandsOf, type SshCommand, type Surroundings } from
 import { isTunnel, type Keeper } from './keeper.ts';
 import type { OldMachine } from './machine.ts';
 import { familyOf } from './processes.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 /** The lines of crontabs that start ssh or autossh: of users, /etc/crontab and /etc/cron.d. */
 export function keepersOfCron(machine: OldMachine): readonly Keeper[] {
@@ -127,9 +128,5 @@ function surroundings(user: string, environment: Readonly<Record<string, string>
 }
 
 function textOf(file: string, machine: OldMachine): string | null {
-  try {
-    return machine.text(file);
-  } catch {
-    return null;
-  }
+  return orElse(() => machine.text(file), null);
 }
