@@ -100,7 +100,11 @@ function explainFor(tunnelKeys: readonly string[]) {
 function sorted(problems: readonly ConfigProblem[], file: string): ConfigProblem[] {
   const different = new Map(problems.map((problem) => [formatProblem(problem), problem]));
   const inOrder = [...different.values()].toSorted(
-    (a, b) => Number(b.file === file) - Number(a.file === file) || a.file.localeCompare(b.file) || byPosition(a, b),
+    (a, b) =>
+      Number(b.file === file) - Number(a.file === file) ||
+      a.file.localeCompare(b.file) ||
+      a.line - b.line ||
+      a.column - b.column,
   );
   const first = inOrder.slice(0, MAX_PROBLEMS);
   const next = inOrder[MAX_PROBLEMS];
@@ -110,7 +114,3 @@ function sorted(problems: readonly ConfigProblem[], file: string): ConfigProblem
 
 /** A file of another format may have thousands. */
 const MAX_PROBLEMS = 100;
-
-function byPosition(a: ConfigProblem, b: ConfigProblem): number {
-  return a.line - b.line || a.column - b.column;
-}

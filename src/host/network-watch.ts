@@ -42,7 +42,7 @@ export function watchNetwork(
   clock: Clock,
   readView: () => NetworkView = systemView,
   sinceBootMs: () => number = sinceBoot,
-  notify: Notify = kernelReports,
+  notify: Notify = (listener) => loadAddon().addon?.watchNetwork(listener) ?? null,
 ): NetworkWatch {
   const changes = createEmitter<[what: NetworkChange]>();
   const looked = createEmitter();
@@ -85,10 +85,6 @@ export function watchNetwork(
       stopReports?.();
     },
   };
-}
-
-function kernelReports(listener: () => void): (() => void) | null {
-  return loadAddon().addon?.watchNetwork(listener) ?? null;
 }
 
 const POLL_MS = 1000;

@@ -31,7 +31,7 @@ export async function openHttpServer(
   // What comes behind the one request is not collected while its answer lasts.
   http.on('dropRequest', (_, socket) => socket.destroy());
   http.on('clientError', (_, socket) => socket.destroy());
-  http.on('checkContinue', (_, response: ServerResponse) => refuseBody(response));
+  http.on('checkContinue', (_, response: ServerResponse) => response.writeHead(413, { connection: 'close' }).end());
   http.on('upgrade', (_, socket) => socket.destroy());
   http.on('connect', (_, socket) => socket.destroy());
   const clients = new Map<Socket, Client>();
@@ -89,10 +89,6 @@ const HEAD_MS = 10_000;
 const ANSWER_MS = 30_000;
 /** Those who look at the page hold one each. */
 const MAX_CLIENTS = 64;
-
-function refuseBody(response: ServerResponse): void {
-  response.writeHead(413, { connection: 'close' }).end();
-}
 
 async function listenOn(
   listen: Endpoint,

@@ -34,7 +34,7 @@ export function planReplacement<T extends Running>(
   wanted: readonly TunnelSpec[],
   unchanged: ReadonlySet<string>,
 ): Replacement<T> {
-  const all = new Set(running.flatMap(loopsOf));
+  const all = new Set(running.flatMap(({ loop, previous }) => [loop, ...previous]));
   const changes = wanted.filter(({ name }) => !unchanged.has(name));
   const stays = ({ loop }: Position<T>) => unchanged.has(loop.spec.name);
   const staying = running.filter(stays);
@@ -75,10 +75,6 @@ function keepServers<T extends Running>(
     const list = start.has(replacement) ? start : keep;
     list.set(replacement, [...(list.get(replacement) ?? []), loop]);
   }
-}
-
-function loopsOf<T>({ loop, previous }: Position<T>): readonly T[] {
-  return [loop, ...previous];
 }
 
 /** The running tunnels, predecessors included, that are just as they are wanted, by name. */

@@ -37,20 +37,17 @@ async function work({ user, dryRun, purge, yes }: UninstallOptions): Promise<voi
     printChanges(changes);
     report('nothing was changed (--dry-run)');
   } else {
-    const config = await (user ? ownConfig() : systemConfig()).catch(() => null);
+    const here = systemEnvironment();
+    const config = await (
+      user
+        ? loadConfig(join(homedir(), '.config/tunneld/config.yaml'), here)
+        : loadConfig(CONFIG, serviceEnvironment(here))
+    ).catch(() => null);
     await confirmUninstall({ purge, yes, config, client: clientOfLogin() });
     // Nothing is rolled back where something fails: what is gone was to go.
     for (const change of changes) await applyChanges([change], runProgram, reportChange);
   }
   for (const note of notes) report(note);
-}
-
-async function systemConfig() {
-  return await loadConfig(CONFIG, serviceEnvironment(systemEnvironment()));
-}
-
-async function ownConfig() {
-  return await loadConfig(join(homedir(), '.config/tunneld/config.yaml'), systemEnvironment());
 }
 
 async function planForSystem(purge: boolean) {

@@ -66,13 +66,13 @@ async function moveIn(
     const { tunnel: meant, all } = await configuredTunnel(flag, name);
     const whole = tunnelOf(meant.name);
     const members = membersOf(whole, all);
-    const there = members.find((member) => isAt(member, newPlace(member, destination)));
+    const there = members.find((member) => sharesUser(member, newPlace(member, destination)));
     if (there !== undefined) return isThere(there, members, options.from);
     const tunnel = await replaced(meant, members, options.from, questions);
     const wanted = newPlace(tunnel, destination);
     const moved = { flag: flag ?? file, file, whole, tunnel, index: members.indexOf(tunnel), all, wanted };
     const copy = all.find((one) => one.name === copyName(whole));
-    if (copy !== undefined && !isAt(copy, wanted)) throw nameIsTaken(copy, whole, file);
+    if (copy !== undefined && !sharesUser(copy, wanted)) throw nameIsTaken(copy, whole, file);
     if (copy === undefined) {
       if (!(await prepare(moved, options, questions))) return EXIT.failed;
       await runBoth(moved);
@@ -157,10 +157,6 @@ function newPlace(tunnel: TunnelSpec, destination: string): TunnelSpec {
     user: user ?? tunnel.user,
     hostKeyAlias,
   };
-}
-
-function isAt(one: TunnelSpec, other: TunnelSpec): boolean {
-  return sharesUser(one, other);
 }
 
 /** The tunnel at the new server, while both run. */
@@ -256,7 +252,7 @@ function keysOf(
 /** ssh_config may have a say, too. */
 async function check(text: string, file: string, name: string, wanted: TunnelSpec): Promise<void> {
   const changed = membersOf(name, (await parseConfig(text, file, systemEnvironment())).tunnels);
-  if (!changed.some((one) => isAt(one, wanted)))
+  if (!changed.some((one) => sharesUser(one, wanted)))
     throw new UserError(
       `${file} does not decide alone where ${name} leads (${changed.map(formatServer).join(', ')}): change it by hand`,
     );
