@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import type { ConfigEnvironment } from '../../config/input/environment.ts';
 import { errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 
@@ -12,14 +13,12 @@ export interface Account {
   readonly home: string;
 }
 
-interface Caller {
-  readonly uid: number;
-  readonly userName: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-}
-
 /** The account whose keys the service uses: for a daemon the one that called sudo, for an agent the calling one. */
-export function chooseAccount(purpose: 'install' | 'uninstall', kind: 'daemon' | 'agent', caller: Caller): string {
+export function chooseAccount(
+  purpose: 'install' | 'uninstall',
+  kind: 'daemon' | 'agent',
+  caller: Pick<ConfigEnvironment, 'uid' | 'userName' | 'env'>,
+): string {
   if (kind === 'agent') {
     if (caller.uid === 0) throw new UserError('--user installs for the calling user: run it without sudo');
     return caller.userName;

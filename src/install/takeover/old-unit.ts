@@ -1,20 +1,15 @@
 import { errorText, escapeControls } from '../../lib/text.ts';
+import type { Account } from '../steps/accounts.ts';
 import { readEnvironmentFile } from './environment-file.ts';
 import { NotUnderstood } from './not-understood.ts';
-import { type OldPassword, sshCommands } from './ssh-command.ts';
+import { type SshCommand, sshCommands } from './ssh-command.ts';
 import { unsupportedSetting, droppedSettings } from './unit-settings.ts';
 import { assignments, readUnit, splitWords } from './unit-text.ts';
 
 /** The ssh or autossh command of a unit. */
-export interface OldCommand {
-  readonly program: 'ssh' | 'autossh';
-  readonly args: readonly string[];
+export interface OldCommand extends SshCommand {
   /** The user whose home, keys and ssh_config it uses. */
   readonly user: string;
-  readonly environment: Readonly<Record<string, string>>;
-  readonly directory: string;
-  /** What sshpass typed for it; null for nothing. */
-  readonly password: OldPassword | null;
   /** Settings of the unit that the service does not have, as sentences. */
   readonly droppedSettings: readonly string[];
 }
@@ -33,11 +28,7 @@ export interface UnitContext {
   readonly manager?: UserManager | null;
 }
 
-export interface UserManager {
-  readonly name: string;
-  readonly uid: number;
-  readonly home: string;
-}
+export type UserManager = Pick<Account, 'name' | 'uid' | 'home'>;
 
 /** The command of a unit that runs ssh or autossh; a text says why it does not. `text` is the output of `systemctl cat`. */
 export function oldCommand(text: string, context: UnitContext): OldCommand | string {

@@ -1,6 +1,6 @@
 import { basename, resolve } from 'node:path';
 import { NotUnderstood } from './not-understood.ts';
-import { type ShellCommand, shellCommands } from './shell-script.ts';
+import { type ShellCommand, shellCommands, type ShellSurroundings } from './shell-script.ts';
 import { assignments } from './unit-text.ts';
 
 /** The ssh or autossh in a command, without what is around it. */
@@ -21,11 +21,7 @@ export type OldPassword =
   | { readonly type: 'file'; readonly path: string };
 
 /** A command, and what its meaning depends on. */
-export interface Surroundings {
-  readonly environment: Readonly<Record<string, string>>;
-  readonly directory: string;
-  /** The text of a script or of a file that it reads; null where there is none. Throws where it cannot be read. */
-  readonly readText: (path: string) => string | null;
+export interface Surroundings extends Omit<ShellSurroundings, 'parameters'> {
   readonly homeOf: (user: string) => string | null;
 }
 

@@ -19,6 +19,7 @@ import { configuredTunnel } from '../../find/configured-tunnel.ts';
 import { askFor, createQuestions, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { acceptsAny } from './accepts-key.ts';
+import type { RekeyOptions } from './rekey.ts';
 import { membersOf } from './rekey-servers.ts';
 import { changeConfig } from '../change-config.ts';
 import { trustHostKey } from '../trust-host-key.ts';
@@ -28,15 +29,12 @@ import { serverSetupText } from '../server-setup.ts';
 import { hostOf } from '../trust.ts';
 import { handOut, writeScript } from '../write-script.ts';
 
-export interface MoveOptions {
+export interface MoveOptions extends Omit<RekeyOptions, 'via'> {
   /** Which of several servers is replaced, `[user@]host[:port]`; null where there is one, or a person is asked. */
   readonly from: string | null;
   readonly hostKeyFingerprint: string | null;
   /** The login of the owner's on the new server; null where a person runs the script there. */
   readonly via: string | null;
-  readonly jump: boolean;
-  readonly wait: boolean;
-  readonly yes: boolean;
 }
 
 /**

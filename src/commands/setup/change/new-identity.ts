@@ -28,19 +28,14 @@ import { report } from '../../text/report.ts';
 import { changeConfig } from '../change-config.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
 import { hasMark, type Owner } from '../owner.ts';
-import { isOurs } from './rekey.ts';
+import { isOurs, type RekeyOptions } from './rekey.ts';
 import { byOwners, byScript, membersOf, openOwners } from './rekey-servers.ts';
 
-export interface NewIdentityOptions {
+export interface NewIdentityOptions extends RekeyOptions {
   /** What the device is called from now on. */
   readonly name: string | null;
-  /** The logins of the owner's, one for each server; none where a person runs the scripts there. */
-  readonly via: readonly string[];
   /** The first port of the server, where that cannot be looked at. */
   readonly port: string | null;
-  readonly jump: boolean;
-  readonly wait: boolean;
-  readonly yes: boolean;
 }
 
 /**
