@@ -16,6 +16,8 @@ import type { SshOption } from './option.ts';
 import { readSshConfig, type SshConfigRequest } from './read.ts';
 import { expandTokens, tokensOf, tokenValues } from './tokens.ts';
 import { BadValue } from '../values/value.ts';
+import { orElse } from '../../lib/or-else.ts';
+import { locationOf } from './option.ts';
 
 interface LookupRequest extends SshConfigRequest {
   /** It is only gone through, and carries no forwards. */
@@ -182,7 +184,7 @@ function files(option: SshOption, findings: Findings): unknown {
 function asWritten(path: string, option: SshOption, { warn }: Findings): string {
   const variable = bareVariable(path);
   if (variable === null) return path;
-  warn(`${locationOf(option)}: $${variable} in a path is not expanded, as in ssh: write \${${variable}}`);
+  warn(`${locationOf(option.origin)}: $${variable} in a path is not expanded, as in ssh: write \${${variable}}`);
   return `./${path}`;
 }
 
@@ -203,12 +205,8 @@ function learnsHostKeys(options: readonly SshOption[]): boolean {
 function remoteForward(option: SshOption, { warn }: Findings): unknown {
   const text = forwardText(option);
   if (!isBareListener(text)) return text;
-  warn(`${locationOf(option)}: ${openProxyWarning(text)}`);
+  warn(`${locationOf(option.origin)}: ${openProxyWarning(text)}`);
   return { listen: text, target: 'socks' };
-}
-
-function locationOf({ origin: { file, line } }: SshOption): string {
-  return line === 0 ? file : `${file}:${line}`;
 }
 
 function expanded(key: string, text: string, values: Readonly<Record<string, string>>): string {
@@ -220,13 +218,7 @@ function expanded(key: string, text: string, values: Readonly<Record<string, str
 
 /** A HostName with unknown tokens is reported elsewhere. */
 function hostNameOf(hostName: string | undefined, originalHost: string): string {
-  if (hostName === undefined) return originalHost;
-  try {
-    return expandTokens(hostName, 'h', { h: originalHost });
-  } catch (error) {
-    if (!(error instanceof BadValue)) throw error;
-    return originalHost;
-  }
+  return orElse(() => expandTokens(hostName ?? '%h', 'h', { h: originalHost }), originalHost);
 }
 
 function valuesOf(options: readonly SshOption[], originalHost: string, env: ConfigEnvironment): Record<string, string> {

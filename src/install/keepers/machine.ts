@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import type { Account } from '../steps/accounts.ts';
+import { type Account, parseAccount } from '../steps/accounts.ts';
 import { readOldText } from '../steps/old-text.ts';
 import { inheritedVariables } from '../systemd/manager.ts';
 import type { Runner } from '../steps/run-program.ts';
@@ -50,8 +50,8 @@ export async function thisMachine(run: Runner): Promise<OldMachine> {
 async function allAccounts(run: Runner): Promise<readonly Account[]> {
   const { stdout } = await run(['getent', 'passwd']);
   return stdout.split('\n').flatMap((line) => {
-    const [name = '', , uid, gid, comment = '', home = ''] = line.split(':');
-    return name === '' || home === '' ? [] : [{ name, uid: Number(uid), gid: Number(gid), comment, home }];
+    const account = parseAccount(line);
+    return account === null || account.home === '' ? [] : [account];
   });
 }
 
