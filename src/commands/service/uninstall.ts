@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { loadConfig } from '../../config/load.ts';
 import { applyChanges, changesOf } from '../../install/steps/apply-changes.ts';
-import { lock } from '../../install/steps/lock.ts';
+import { withLock } from '../../install/steps/lock.ts';
 import { systemManager, userManager } from '../../install/systemd/manager.ts';
 import { CONFIG, serviceEnvironment, UNIT_FILE } from '../../install/systemd/service-paths.ts';
 import { planRemoval, planUnitRemoval } from '../../install/plan-removal.ts';
@@ -21,12 +21,7 @@ export async function uninstall(flag: string | null, options: UninstallOptions):
   if (process.platform === 'darwin')
     return await uninstallLaunchd(flag, options, applySteps(options.dryRun, runProgram));
   requireSystemd(options.user);
-  const unlock = await lock(lockFile(options.user));
-  try {
-    await work(options);
-  } finally {
-    await unlock();
-  }
+  await withLock(lockFile(options.user), () => work(options));
 }
 
 async function work({ user, dryRun, purge, yes }: UninstallOptions): Promise<void> {

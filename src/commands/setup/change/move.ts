@@ -16,7 +16,7 @@ import { type EntryEdit, serversWith, serverWith } from '../../../setup/edit-ser
 import { readServer } from '../../find/administrator.ts';
 import { findConfig } from '../../find/config-file.ts';
 import { configuredTunnel } from '../../find/configured-tunnel.ts';
-import { askFor, createQuestions, type Questions } from '../../text/prompt.ts';
+import { askFor, withQuestions, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { acceptsAny } from './accepts-key.ts';
 import type { RekeyOptions } from './rekey.ts';
@@ -49,7 +49,9 @@ export async function move(
   options: MoveOptions,
 ): Promise<number> {
   const file = resolve(await findConfig(flag));
-  return await changing(file, `move ${name} ${destination}`, () => moveIn(file, flag, name, destination, options));
+  return await changing(file, `move ${name} ${destination}`, () =>
+    withQuestions(options.yes, (questions) => moveIn(file, flag, name, destination, options, questions)),
+  );
 }
 
 async function moveIn(
@@ -58,27 +60,23 @@ async function moveIn(
   name: string,
   destination: string,
   options: MoveOptions,
+  questions: Questions,
 ): Promise<number> {
-  const questions = createQuestions(options.yes);
-  try {
-    const { tunnel: meant, all } = await configuredTunnel(flag, name);
-    const whole = tunnelOf(meant.name);
-    const members = membersOf(whole, all);
-    const there = members.find((member) => sharesUser(member, newPlace(member, destination)));
-    if (there !== undefined) return isThere(there, members, options.from);
-    const tunnel = await replaced(meant, members, options.from, questions);
-    const wanted = newPlace(tunnel, destination);
-    const moved = { flag: flag ?? file, file, whole, tunnel, index: members.indexOf(tunnel), all, wanted };
-    const copy = all.find((one) => one.name === copyName(whole));
-    if (copy !== undefined && !sharesUser(copy, wanted)) throw nameIsTaken(copy, whole, file);
-    if (copy === undefined) {
-      if (!(await prepare(moved, options, questions))) return EXIT.failed;
-      await runBoth(moved);
-    }
-    return await finish(moved, options, questions);
-  } finally {
-    questions.close();
+  const { tunnel: meant, all } = await configuredTunnel(flag, name);
+  const whole = tunnelOf(meant.name);
+  const members = membersOf(whole, all);
+  const there = members.find((member) => sharesUser(member, newPlace(member, destination)));
+  if (there !== undefined) return isThere(there, members, options.from);
+  const tunnel = await replaced(meant, members, options.from, questions);
+  const wanted = newPlace(tunnel, destination);
+  const moved = { flag: flag ?? file, file, whole, tunnel, index: members.indexOf(tunnel), all, wanted };
+  const copy = all.find((one) => one.name === copyName(whole));
+  if (copy !== undefined && !sharesUser(copy, wanted)) throw nameIsTaken(copy, whole, file);
+  if (copy === undefined) {
+    if (!(await prepare(moved, options, questions))) return EXIT.failed;
+    await runBoth(moved);
   }
+  return await finish(moved, options, questions);
 }
 
 /** The tunnel, at the server that it leaves and at the new one. */

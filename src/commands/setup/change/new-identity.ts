@@ -23,7 +23,7 @@ import { commonFreePort } from '../../../setup/via/ports.ts';
 import { tryToHandOverKeys } from '../../daemon/reload.ts';
 import { findConfig } from '../../find/config-file.ts';
 import { noSuchTunnel } from '../../text/no-such-tunnel.ts';
-import { askFor, createQuestions, type Questions } from '../../text/prompt.ts';
+import { askFor, withQuestions, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { changeConfig } from '../change-config.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
@@ -49,7 +49,7 @@ export async function newIdentity(
 ): Promise<number> {
   const file = resolve(await findConfig(flag));
   return await changing(file, `new-identity ${tunnelName ?? ''}`.trimEnd(), () =>
-    newIdentityIn(file, flag, tunnelName, options),
+    withQuestions(options.yes, (questions) => newIdentityIn(file, flag, tunnelName, options, questions)),
   );
 }
 
@@ -58,8 +58,8 @@ async function newIdentityIn(
   flag: string | null,
   tunnelName: string | null,
   options: NewIdentityOptions,
+  questions: Questions,
 ): Promise<number> {
-  const questions = createQuestions(options.yes);
   let owners: readonly Owner[] = [];
   try {
     const { tunnels: all } = await loadConfig(file, systemEnvironment());
@@ -88,7 +88,6 @@ async function newIdentityIn(
     await finish(copied);
     return EXIT.ok;
   } finally {
-    questions.close();
     for (const owner of owners) await owner.close();
   }
 }

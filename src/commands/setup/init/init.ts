@@ -5,7 +5,7 @@ import { errorCode, errorText } from '../../../lib/text.ts';
 import { asUserError, UserError } from '../../../lib/user-error.ts';
 import { findConfig } from '../../find/config-file.ts';
 import { printOnlyJson } from '../../text/only-json.ts';
-import { createQuestions } from '../../text/prompt.ts';
+import { type Questions, withQuestions } from '../../text/prompt.ts';
 import { printError, report } from '../../text/report.ts';
 import { initFrom, offerFrom } from './from.ts';
 import { makeTunnel } from './new-tunnel.ts';
@@ -36,24 +36,32 @@ export async function init(flag: string | null, options: InitOptions): Promise<n
 }
 
 async function initWith(flag: string | null, options: InitOptions, outcome: Outcome): Promise<number> {
-  const questions = createQuestions(options.yes);
   try {
-    const from = options.from ?? (isBare(options) && (await offerFrom(flag, questions)) ? 'autossh' : null);
-    if (from !== null && options.server !== null)
-      throw new UserError('--from takes over what is there: leave the server out', EXIT.usage);
-    if (from !== null) return await initFrom(flag, from, options, questions, outcome);
-    const file = resolve(await findConfig(flag));
-    const make = () => makeTunnel(file, flag ?? file, options, questions, outcome);
-    const code = options.dryRun ? await make() : await changing(file, 'init', make);
-    if (outcome.changes.length === 0 && code === EXIT.ok)
-      report('nothing to do: all is so already, and nothing was changed');
-    return code;
+    return await withQuestions(options.yes, (questions) => fromOrNew(flag, options, questions, outcome));
   } catch (error) {
     if (errorCode(error) !== 'EACCES') throw error;
     throw new UserError(`${errorText(error)}: ${MAY_NOT_WRITE}`, EXIT.failed, { cause: error });
-  } finally {
-    questions.close();
   }
+}
+
+const MAY_NOT_WRITE = 'run this with sudo, or name a file of your own with --config FILE';
+
+async function fromOrNew(
+  flag: string | null,
+  options: InitOptions,
+  questions: Questions,
+  outcome: Outcome,
+): Promise<number> {
+  const from = options.from ?? (isBare(options) && (await offerFrom(flag, questions)) ? 'autossh' : null);
+  if (from !== null && options.server !== null)
+    throw new UserError('--from takes over what is there: leave the server out', EXIT.usage);
+  if (from !== null) return await initFrom(flag, from, options, questions, outcome);
+  const file = resolve(await findConfig(flag));
+  const make = () => makeTunnel(file, flag ?? file, options, questions, outcome);
+  const code = options.dryRun ? await make() : await changing(file, 'init', make);
+  if (outcome.changes.length === 0 && code === EXIT.ok)
+    report('nothing to do: all is so already, and nothing was changed');
+  return code;
 }
 
 /** Nothing was said of what to make. */
@@ -61,5 +69,3 @@ function isBare({ server, via, forwards, set, name, i, certificate, yes }: InitO
   const given = [server, via, name, i, certificate];
   return given.every((one) => one === null) && forwards.length === 0 && set.length === 0 && !yes;
 }
-
-const MAY_NOT_WRITE = 'run this with sudo, or name a file of your own with --config FILE';
