@@ -11,10 +11,6 @@ import { listenAtPath } from './unix-listener.ts';
  */
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse, endless: () => void) => void;
 
-export interface HttpServer {
-  close(): Promise<void>;
-}
-
 /**
  * Serves HTTP to clients that may be hostile: few of them at a time, each with one request of a few KiB that must come within seconds, and
  * one answer that must be taken in a bounded time. Its timers are those of its clients: without one it never wakes the process. Rejects
@@ -24,7 +20,7 @@ export async function openHttpServer(
   listen: Endpoint,
   handler: HttpHandler,
   { clock }: { readonly clock: Clock },
-): Promise<HttpServer> {
+): Promise<{ close(): Promise<void> }> {
   // Never listens itself: what Node checks again and again for a server that does is checked below, once a client.
   const http = createHttpServer({ maxHeaderSize: MAX_HEAD_BYTES, noDelay: true });
   http.maxRequestsPerSocket = 1;

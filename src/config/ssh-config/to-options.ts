@@ -19,13 +19,11 @@ import { BadValue } from '../values/value.ts';
 import { orElse } from '../../lib/or-else.ts';
 import { locationOf } from './option.ts';
 
-interface LookupRequest extends SshConfigRequest {
-  /** It is only gone through, and carries no forwards. */
-  readonly isJump: boolean;
-}
-
-/** The options of ssh_config for a host, as keys of a tunnel. All problems are reported. */
-export async function lookUp(request: LookupRequest, findings: Findings): Promise<TunnelKeys> {
+/** The options of ssh_config for a host, as keys of a tunnel. All problems are reported. A jump is only gone through, and carries no forwards. */
+export async function lookUp(
+  request: SshConfigRequest & { readonly isJump: boolean },
+  findings: Findings,
+): Promise<TunnelKeys> {
   if (request.file === 'none' && request.first.length === 0) return {};
   const { options, problems, notes, warnings } = await readSshConfig(request);
   for (const problem of problems) findings.problem(problem);
