@@ -76,6 +76,12 @@ export function plural(count: number, one: string): string {
   return `${count} ${count === 1 ? one : `${one}s`}`;
 }
 
+/** At most this many of them, and how many more there are. */
+export function firstFew(texts: readonly string[], most: number): readonly string[] {
+  const more = texts.length - most;
+  return more > 0 ? [...texts.slice(0, most), `and ${more} more`] : texts;
+}
+
 /** The time since then (ISO 8601). */
 export function formatAge(iso: string, now: number): string {
   return formatDuration(now - Date.parse(iso));

@@ -21,7 +21,8 @@ export function logView(): LogView {
     const known = new Set(shown.of === select.value ? shown.entries : []);
     // Lines that stay are left alone: a reader may be marking text.
     const before = known.size === 0 ? [] : entries.filter((entry) => known.has(entry));
-    const passing = (entry: LogEntry) => select.value === '' || tunnelOf(entry) === select.value;
+    const passing = (entry: LogEntry) =>
+      select.value === '' || ('line' in entry && tunnelOfLine(entry.line) === select.value);
     const kept = before.filter(passing).length;
     while (box.childElementCount > kept) box.firstElementChild?.remove();
     box.append(...entries.filter((entry) => !known.has(entry) && passing(entry)).map((entry) => lineOf(entry, now)));
@@ -76,7 +77,3 @@ const LEVELS = new Map<number, readonly [string, string]>([
   [50, ['error', 'error']],
   [60, ['fatal', 'error']],
 ]);
-
-function tunnelOf(entry: LogEntry): string | null {
-  return 'line' in entry ? tunnelOfLine(entry.line) : null;
-}

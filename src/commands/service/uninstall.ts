@@ -25,7 +25,9 @@ export async function uninstall(flag: string | null, options: UninstallOptions):
 }
 
 async function work({ user, dryRun, purge, yes }: UninstallOptions): Promise<void> {
-  const { steps, notes } = user ? await planForUser(purge) : await planForSystem(purge);
+  const { steps, notes } = user
+    ? await planForUser(purge)
+    : await planRemoval({ manager: systemManager(runProgram), unitFile: UNIT_FILE, purge }, runProgram);
   const changes = await changesOf(steps, runProgram);
   if (changes.length === 0) report('nothing to do: tunneld is not installed as a service');
   else if (dryRun) {
@@ -43,10 +45,6 @@ async function work({ user, dryRun, purge, yes }: UninstallOptions): Promise<voi
     for (const change of changes) await applyChanges([change], runProgram, reportChange);
   }
   for (const note of notes) report(note);
-}
-
-async function planForSystem(purge: boolean) {
-  return planRemoval({ manager: systemManager(runProgram), unitFile: UNIT_FILE, purge }, runProgram);
 }
 
 async function planForUser(purge: boolean) {

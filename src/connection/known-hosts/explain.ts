@@ -2,6 +2,7 @@ import { TunnelFailure } from '../../model/failure.ts';
 import type { HostKeyVerdict, HostQuery } from './check.ts';
 import { fingerprint, keyTypeOf } from './key-blob.ts';
 import type { KnownHostsEntry, KnownHostsProblem } from './parse.ts';
+import { firstFew } from '../../lib/text.ts';
 
 /** The files in which a host was looked up, and what of them could not be read. */
 export interface SearchedFiles {
@@ -41,10 +42,9 @@ function inBrackets(notes: readonly string[]): string {
 }
 
 /** The log has them all; whole files come first, for more can be in them. */
-function firstOf(problems: readonly KnownHostsProblem[]): string[] {
+function firstOf(problems: readonly KnownHostsProblem[]): readonly string[] {
   const sorted = problems.toSorted((a, b) => Number(b.line === 0) - Number(a.line === 0));
-  const more = problems.length - MAX_NAMED;
-  return [...sorted.slice(0, MAX_NAMED).map(describeProblem), ...(more > 0 ? [`and ${more} more`] : [])];
+  return firstFew(sorted.map(describeProblem), MAX_NAMED);
 }
 
 const MAX_NAMED = 3;
