@@ -1,7 +1,13 @@
-import { errorText, escapeControls } from '../../lib/text.ts';
+import { escapeControls } from '../../lib/text.ts';
 import { NotUnderstood } from '../takeover/not-understood.ts';
 import { shellCommands } from '../takeover/shell-script.ts';
-import { sshCommandsIn, sshCommandsOf, type SshCommand, type Surroundings } from '../takeover/ssh-command.ts';
+import {
+  sshCommandsIn,
+  sshCommandsOf,
+  type SshCommand,
+  type Surroundings,
+  scriptReader,
+} from '../takeover/ssh-command.ts';
 import { isTunnel, type Keeper } from './keeper.ts';
 import type { OldMachine } from './machine.ts';
 import { familyOf } from './processes.ts';
@@ -117,13 +123,7 @@ function surroundings(user: string, environment: Readonly<Record<string, string>
     environment,
     directory: user === 'root' ? '/' : (environment['HOME'] ?? '/'),
     homeOf: (name) => machine.accounts.find((one) => one.name === name)?.home ?? null,
-    readText: (path) => {
-      try {
-        return machine.text(path);
-      } catch (error) {
-        throw new NotUnderstood(`${path}, which it runs, cannot be read: ${errorText(error)}`);
-      }
-    },
+    readText: scriptReader(machine.text),
   };
 }
 

@@ -2,6 +2,7 @@ import { basename, resolve } from 'node:path';
 import { NotUnderstood } from './not-understood.ts';
 import { type ShellCommand, shellCommands, type ShellSurroundings } from './shell-script.ts';
 import { assignments } from './unit-text.ts';
+import { errorText } from '../../lib/text.ts';
 
 /** The ssh or autossh in a command, without what is around it. */
 export interface SshCommand {
@@ -23,6 +24,17 @@ export type OldPassword =
 /** A command, and what its meaning depends on. */
 export interface Surroundings extends Omit<ShellSurroundings, 'parameters'> {
   readonly homeOf: (user: string) => string | null;
+}
+
+/** Reads what a command runs: what cannot be read is not understood. */
+export function scriptReader(readText: Surroundings['readText']): Surroundings['readText'] {
+  return (path) => {
+    try {
+      return readText(path);
+    } catch (error) {
+      throw new NotUnderstood(`${path}, which it runs, cannot be read: ${errorText(error)}`);
+    }
+  };
 }
 
 /**

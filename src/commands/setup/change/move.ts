@@ -2,7 +2,6 @@ import { dirname, resolve } from 'node:path';
 import { changing } from '../../../config/change-lock.ts';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { loadConfig } from '../../../config/load.ts';
-import { parseConfig } from '../../../config/parse.ts';
 import { canonicalAddress } from '../../../config/values/address.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { readText } from '../../../lib/files/read-file.ts';
@@ -10,7 +9,7 @@ import { UserError } from '../../../lib/user-error.ts';
 import { nameAt, tunnelOf } from '../../../model/redundancy.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import { formatServer } from '../../../model/state.ts';
-import { sharesUser } from '../../../server-rules/same-login.ts';
+import { sharesUser, sharingUser } from '../../../server-rules/same-login.ts';
 import { copyTunnel, type EditedValue, editTunnel, removeTunnel } from '../../../setup/edit-config.ts';
 import { type EntryEdit, serversWith, serverWith } from '../../../setup/edit-servers.ts';
 import { readServer } from '../../find/administrator.ts';
@@ -20,7 +19,7 @@ import { askFor, withQuestions, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { acceptsAny } from './accepts-key.ts';
 import type { RekeyOptions } from './rekey.ts';
-import { membersOf } from './rekey-servers.ts';
+import { membersIn, membersOf } from './rekey-servers.ts';
 import { changeConfig } from '../change-config.ts';
 import { trustHostKey } from '../trust-host-key.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
@@ -247,7 +246,7 @@ function keysOf(
 
 /** ssh_config may have a say, too. */
 async function check(text: string, file: string, name: string, wanted: TunnelSpec): Promise<void> {
-  const changed = membersOf(name, (await parseConfig(text, file, systemEnvironment())).tunnels);
+  const changed = await membersIn(text, file, name);
   if (!changed.some((one) => sharesUser(one, wanted)))
     throw new UserError(
       `${file} does not decide alone where ${name} leads (${changed.map(formatServer).join(', ')}): change it by hand`,
@@ -278,18 +277,14 @@ async function finish(moved: MovedTunnel, { yes }: MoveOptions, questions: Quest
 
 /** The script that undoes what the old server has of the tunnel; null where other tunnels log in there as the same user. */
 async function undoOf({ tunnel, all }: MovedTunnel): Promise<string | null> {
-  if (sharingWith(tunnel, all).length > 0) return null;
+  if (sharingUser(tunnel, all).length > 0) return null;
   return await serverSetupText(tunnel, all, { jump: false, undo: true, for: 'debian' });
-}
-
-function sharingWith(tunnel: TunnelSpec, all: readonly TunnelSpec[]): readonly TunnelSpec[] {
-  return all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
 }
 
 /** What the old server still has of the tunnel, and how to take it away there. The script is written only now: before, the tunnel ran there. */
 async function whatIsLeft({ tunnel, all, file }: MovedTunnel, script: string | null): Promise<string> {
   if (script === null) {
-    const others = sharingWith(tunnel, all).map(({ name }) => name);
+    const others = sharingUser(tunnel, all).map(({ name }) => name);
     return `what ${tunnel.name} may do there, beside ${others.join(', ')}; run \`tunneld server-setup ${others[0]!}\` for it, which takes that away`;
   }
   const path = await writeScript(script, `${tunnelOf(tunnel.name)}-undo-${fileName(tunnel.host)}.sh`, dirname(file));

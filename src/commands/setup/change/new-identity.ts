@@ -4,7 +4,6 @@ import { dirname, join, resolve } from 'node:path';
 import { changing } from '../../../config/change-lock.ts';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { loadConfig } from '../../../config/load.ts';
-import { parseConfig } from '../../../config/parse.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { readText } from '../../../lib/files/read-file.ts';
 import { UserError } from '../../../lib/user-error.ts';
@@ -29,7 +28,7 @@ import { changeConfig } from '../change-config.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
 import { hasMark, type Owner } from '../owner.ts';
 import { isOurs, type RekeyOptions } from './rekey.ts';
-import { byOwners, byScript, membersOf, openOwners } from './rekey-servers.ts';
+import { byOwners, byScript, membersOf, membersIn, openOwners } from './rekey-servers.ts';
 
 export interface NewIdentityOptions extends RekeyOptions {
   /** What the device is called from now on. */
@@ -221,7 +220,7 @@ async function switchTo(
     remoteForward: remoteForwardWith(before, wanted[0]!),
     ...(isOwn ? { servers: serversWith(before, whole, entry) } : {}),
   });
-  const changed = membersOf(whole, (await parseConfig(text, file, systemEnvironment())).tunnels);
+  const changed = await membersIn(text, file, whole);
   if (changed.map(whatOf).join() !== wanted.map(whatOf).join())
     throw new UserError(
       `${file} does not decide alone what ${whole} is: change its user, identityFile and remoteForward by hand`,

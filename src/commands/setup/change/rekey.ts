@@ -20,7 +20,7 @@ import { report } from '../../text/report.ts';
 import { changeConfig } from '../change-config.ts';
 import type { Owner } from '../owner.ts';
 import { requireOneServer } from '../one-server.ts';
-import { byOwners, byScript, membersOf, openOwners, type ServerSide } from './rekey-servers.ts';
+import { byOwners, byScript, membersOf, membersIn, openOwners, type ServerSide } from './rekey-servers.ts';
 
 export interface RekeyOptions {
   /** The logins of the owner's, one for each server; none where a person runs the scripts there. */
@@ -120,7 +120,7 @@ export async function rotate(rotation: Rotation, deps: RotateDeps): Promise<numb
 /** Has the tunnel use this key at each of its servers: on trial where the daemon runs. */
 export async function switchTo(flag: string, file: string, tunnel: string, key: string): Promise<void> {
   const text = editTunnel(await readText(file), tunnel, { identityFile: key });
-  const changed = membersOf(tunnel, (await parseConfig(text, file, systemEnvironment())).tunnels);
+  const changed = await membersIn(text, file, tunnel);
   for (const { name, identityFiles } of changed) {
     if (identityFiles.length !== 1 || identityFiles[0] !== key)
       throw new UserError(
