@@ -10,6 +10,7 @@ import { guardCompression } from './compression.ts';
 import { openHostKeys } from './host-keys.ts';
 import { holdIdentification, type Identification } from './identification.ts';
 import { exchangeKeys } from './kex/exchange-keys.ts';
+import { reuseNumbers } from './protocol/channel-numbers.ts';
 import { parseInSlices } from './protocol/parse-in-slices.ts';
 import { guardProtocol } from './protocol/protocol-guard.ts';
 import { quietAfterClose } from './protocol/quiet-channels.ts';
@@ -56,6 +57,7 @@ export interface Guarded {
 export function guardConnection(client: Client, options: GuardOptions): Guarded {
   const { spec, stream, clock, onFault, onTooManyHostKeys } = options;
   const valve = valveOf(stream);
+  reuseNumbers(client);
   parseInSlices(client, valve);
   const identification = holdIdentification(client);
   shareWindows(client, onFault);

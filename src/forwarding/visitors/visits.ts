@@ -1,10 +1,11 @@
-import type { Socket } from 'node:net';
 import type { Logger } from '../../lib/log/log.ts';
+import { createSlots } from '../../lib/slots.ts';
+import type { DeviceSocket } from '../../net/streams/device-socket.ts';
 
 /** A visitor that is being served. */
 export interface Visit {
   /** Its socket on this device, as soon as there is one. */
-  socket: Socket | null;
+  socket: DeviceSocket | null;
 }
 
 /** All visitors that one session serves. */
@@ -19,7 +20,7 @@ export interface Visits {
 }
 
 export function createVisits(log: Logger): Visits {
-  const visits = new Map<Visit, Promise<void>>();
+  const visits = createSlots<{ readonly visit: Visit; readonly served: Promise<void> }>();
   const serve = async (visit: Visit, work: (visit: Visit) => Promise<void>, giveUp: () => void) => {
     try {
       await work(visit);
@@ -28,24 +29,25 @@ export function createVisits(log: Logger): Visits {
       giveUp();
     }
   };
+  const all = () => visits.numbers().map((number) => visits.get(number)!);
   return {
-    count: () => visits.size,
+    count: visits.count,
     serve: (work, giveUp) => {
       const visit: Visit = { socket: null };
-      const forget = () => void visits.delete(visit);
-      visits.set(visit, serve(visit, work, giveUp).then(forget, forget));
+      const forget = () => visits.remove(number);
+      const number = visits.add({ visit, served: serve(visit, work, giveUp).then(forget, forget) });
     },
     ended: async () => {
-      await Promise.all(visits.values());
+      await Promise.all(all().map(({ served }) => served));
     },
     force: () => {
-      if (visits.size === 0) return;
+      if (visits.count() === 0) return;
       log.error(
-        { code: 'internal', connections: visits.size },
+        { code: 'internal', connections: visits.count() },
         'a bug: connections outlived their session and are destroyed',
       );
-      for (const { socket } of visits.keys()) socket?.destroy();
-      visits.clear();
+      for (const { visit } of all()) visit.socket?.destroy();
+      for (const number of visits.numbers()) visits.remove(number);
     },
   };
 }

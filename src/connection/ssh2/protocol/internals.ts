@@ -16,11 +16,18 @@ export interface Internals {
  */
 interface ChannelTable {
   /** Reserves a number for a channel to be opened; the function gets the server's answer. */
-  add(opened: Opened): number;
+  add(opened?: Opened | true): number;
   /** The highest number used so far. */
-  readonly _cur: number;
-  get(id: number): OpenChannel | ((...answer: never[]) => void) | true | undefined;
+  _cur: number;
+  get(id: number): Channels[number] | undefined;
+  update(id: number, channel: Channels[number]): void;
+  remove(id: number): void;
+  /** The connection has ended: all of them are closed. */
+  cleanup(error: unknown): void;
+  readonly _channels: Channels;
 }
+
+export type Channels = Record<number, OpenChannel | ((...answer: never[]) => void) | true>;
 
 export type Answered = (error: Error | undefined, channel: (ClientChannel & SentTo) | undefined) => void;
 

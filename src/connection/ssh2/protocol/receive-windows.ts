@@ -1,4 +1,5 @@
 import type { Client } from 'ssh2';
+import { createSlots } from '../../../lib/slots.ts';
 import { isLent, keepLent } from '../../../net/streams/lent-memory.ts';
 import { createReceiveAccount, type ReceiveAccount } from './receive-account.ts';
 import { internalsOf, type Internals, type OpenChannel, type Protocol } from './internals.ts';
@@ -186,13 +187,15 @@ interface Share {
   /** The unread bytes at this moment, and as last reported. */
   now: () => number;
   unread: number;
+  /** Its number among those that are kept. */
+  kept: number;
 }
 
 function createShares(member: ReturnType<ReceiveAccount['join']>): Shares {
-  const shares = new Map<number, Share>();
+  const shares: (Share | undefined)[] = [];
   const numbers = new Map<number, number>();
   /** Including those that are closed and not read to the end. */
-  const kept = new Set<Share>();
+  const kept = createSlots<Share>();
   /** The shares beyond each channel's least. */
   let total = 0;
   let unread = 0;
@@ -207,45 +210,49 @@ function createShares(member: ReturnType<ReceiveAccount['join']>): Shares {
   };
   return {
     open: (ours, theirs) => {
-      const share: Share = { bytes: LEAST, theirs, now: () => 0, unread: 0 };
+      const share: Share = { bytes: LEAST, theirs, now: () => 0, unread: 0, kept: 0 };
       change(share, firstShare(roomOf(member) - total));
-      shares.set(ours, share);
-      kept.add(share);
+      shares[ours] = share;
+      share.kept = kept.add(share);
       if (theirs !== null) numbers.set(theirs, ours);
       return share.bytes;
     },
     confirm: (ours, theirs) => {
-      const share = shares.get(ours);
+      const share = shares[ours];
       if (share === undefined) return null;
       share.theirs = theirs;
       numbers.set(theirs, ours);
       return share.bytes;
     },
     moves: (ours) => {
-      const share = shares.get(ours);
+      const share = shares[ours];
       if (share === undefined) return FULL;
       change(share, nextShare(roomOf(member) - (total - (share.bytes - LEAST))));
       return share.bytes;
     },
     waits: (ours, now) => {
-      const share = shares.get(ours);
+      const share = shares[ours];
       if (share === undefined) return;
       share.now = now;
       count(share, now());
       member.wait(unread);
     },
     unread: () => {
-      for (const share of kept) count(share, share.now());
+      for (const number of kept.numbers()) {
+        const share = kept.get(number)!;
+        count(share, share.now());
+      }
       return unread;
     },
     numberOf: (theirs) => numbers.get(theirs) ?? null,
     close: (ours) => {
-      const share = shares.get(ours);
+      const share = shares[ours];
       if (share === undefined) return () => {};
-      shares.delete(ours);
+      shares[ours] = undefined;
       if (share.theirs !== null) numbers.delete(share.theirs);
       return () => {
-        if (!kept.delete(share)) return;
+        if (kept.get(share.kept) !== share) return;
+        kept.remove(share.kept);
         change(share, LEAST);
         count(share, 0);
         member.wait(unread);

@@ -127,7 +127,11 @@ test('has the parts of ssh2 that are relied upon, as they are known', async (t) 
   assert.deepEqual(kindsOf(channel as OpenChannel, CHANNEL), CHANNEL);
   assert.equal(inside._chanMgr.get((channel as { incoming: { id: number } }).incoming.id), channel);
   assert.ok(inside._chanMgr._cur >= 0);
-  assert.equal(typeof inside._chanMgr.add, 'function');
+  const { add, update, remove, cleanup, _channels } = inside._chanMgr;
+  assert.deepEqual(
+    [add, update, remove, cleanup, _channels].map((part) => typeof part),
+    ['function', 'function', 'function', 'function', 'object'],
+  );
   const { read, write } = inside._protocol._packetRW;
   assert.deepEqual(
     [typeof read, typeof write.alloc, typeof write.finalize, typeof write.allocStart],
