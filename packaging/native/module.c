@@ -1,9 +1,10 @@
 // The addon's functions for JavaScript (Node-API, version 8): they check their arguments, and call packets.c,
-// network.c, memory.c, send.c and timer.c.
+// network.c, memory.c, poll.c, send.c and timer.c.
 #include "memory.h"
 #include "network.h"
 #include "openssl.h"
 #include "packets.h"
+#include "poll.h"
 #include "send.h"
 #include "timer.h"
 #include <limits.h>
@@ -173,7 +174,12 @@ static napi_value open_packets(napi_env env, napi_callback_info info) {
   return number(env, count);
 }
 
-// send(fd, memory, pieces, count): `pieces` has start and length of each; returns how many bytes the kernel took.
+static napi_value signed_number(napi_env env, long value) {
+  napi_value out;
+  return napi_create_int32(env, (int32_t)value, &out) == napi_ok ? out : NULL;
+}
+
+// send(fd, memory, pieces, count): `pieces` has start and length of each; returns how many bytes the kernel took, or -errno.
 static napi_value send_pieces(napi_env env, napi_callback_info info) {
   size_t argc = 4, fd, size, entries, offset, count;
   napi_value argv[4], buffer;
@@ -188,7 +194,7 @@ static napi_value send_pieces(napi_env env, napi_callback_info info) {
   const send_piece *pieces = data;
   for (size_t i = 0; i < count; i++)
     if (pieces[i].start > size || pieces[i].length > size - pieces[i].start) return wrong(env);
-  return number(env, send_now((int)fd, memory, pieces, count));
+  return signed_number(env, send_now((int)fd, memory, pieces, count));
 }
 
 // wakeAt(fd, bytes): returns whether it is so.
@@ -209,12 +215,57 @@ static int descriptor(napi_env env, napi_callback_info info, int *out) {
   return 1;
 }
 
+// connect(address, port): returns the descriptor of an open connection, or -errno.
+static napi_value connect_at_once(napi_env env, napi_callback_info info) {
+  size_t argc = 2, length, port;
+  napi_value argv[2];
+  char address[64];
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 2 ||
+      napi_get_value_string_utf8(env, argv[0], address, sizeof address, &length) != napi_ok || !whole(env, argv[1], &port) ||
+      port > UINT16_MAX)
+    return wrong(env);
+  return signed_number(env, connect_now(address, (uint16_t)port));
+}
+
+enum { READ_UNIT = 1 << 20 };
+
+// read(fd, memory, start, end): returns how many bytes came, and 2^20 times what came behind them: 0 for nothing, -1 for the end, else an
+// errno.
+static napi_value read_into(napi_env env, napi_callback_info info) {
+  size_t argc = 4, fd, size, start, end;
+  napi_value argv[4];
+  uint8_t *memory;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 4 || !whole(env, argv[0], &fd) || fd > INT_MAX ||
+      !bytes(env, argv[1], &memory, &size) || !whole(env, argv[2], &start) || !whole(env, argv[3], &end) || start >= end || end > size ||
+      end - start >= READ_UNIT)
+    return wrong(env);
+  int then;
+  long count = (long)read_now((int)fd, memory + start, end - start, &then);
+  return signed_number(env, count + then * READ_UNIT);
+}
+
+// shutdown(fd): returns 0, or -errno.
+static napi_value shutdown_socket(napi_env env, napi_callback_info info) {
+  int fd;
+  return descriptor(env, info, &fd) ? signed_number(env, end_sending(fd)) : wrong(env);
+}
+
+// closeSocket(fd, reset)
+static napi_value close_of_socket(napi_env env, napi_callback_info info) {
+  size_t argc = 2, fd;
+  napi_value argv[2];
+  bool reset;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 2 || !whole(env, argv[0], &fd) || fd > INT_MAX ||
+      napi_get_value_bool(env, argv[1], &reset) != napi_ok)
+    return wrong(env);
+  close_socket((int)fd, reset);
+  return NULL;
+}
+
 // unacknowledged(fd): returns how many bytes; -1 where that is not known.
 static napi_value unacknowledged_bytes(napi_env env, napi_callback_info info) {
   int fd;
-  napi_value out;
-  if (!descriptor(env, info, &fd)) return wrong(env);
-  return napi_create_int32(env, unacknowledged(fd), &out) == napi_ok ? out : NULL;
+  return descriptor(env, info, &fd) ? signed_number(env, unacknowledged(fd)) : wrong(env);
 }
 
 // acknowledge(fd): returns whether it is so.
@@ -227,7 +278,7 @@ static napi_value acknowledge_now(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   const struct { const char *name; napi_callback call; } all[] = {
-      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"send", send_pieces}, {"wakeAt", wake_at_bytes}, {"unacknowledged", unacknowledged_bytes}, {"acknowledge", acknowledge_now}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
+      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"send", send_pieces}, {"connect", connect_at_once}, {"read", read_into}, {"shutdown", shutdown_socket}, {"closeSocket", close_of_socket}, {"createPoll", poll_create}, {"wakeAt", wake_at_bytes}, {"unacknowledged", unacknowledged_bytes}, {"acknowledge", acknowledge_now}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     napi_value function;
     if (napi_create_function(env, all[i].name, NAPI_AUTO_LENGTH, all[i].call, NULL, &function) != napi_ok ||

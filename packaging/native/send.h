@@ -1,4 +1,5 @@
-// Sends over a socket of Node's without its stream. No policy: for which socket, and what becomes of the rest, is for who calls.
+// System calls on sockets, those of Node's too, past its streams. Each returns a number below 0, -errno, where it fails. No policy: for which
+// socket, and what becomes of it, is for who calls.
 #ifndef TUNNELD_SEND_H
 #define TUNNELD_SEND_H
 #include <stddef.h>
@@ -6,9 +7,24 @@
 
 typedef struct { uint32_t start, length; } send_piece;
 
+// Opens a connection to an IP address, without Nagle's algorithm, where that takes no time: within this machine the kernel does all of it
+// during connect(2). Returns the descriptor; -EINPROGRESS for a connection that is not open now, which is given up.
+int connect_now(const char *address, uint16_t port);
+
+// Reads all that is there, as far as there is room. `*then` is what came behind it: READ_ALL where there was nothing more or no room,
+// READ_END at the end, else an errno.
+enum { READ_ALL = 0, READ_END = -1 };
+size_t read_now(int fd, uint8_t *memory, size_t room, int *then);
+
+// Ends what is sent (shutdown(2)).
+int end_sending(int fd);
+
+// Closes it, with a reset where `reset`.
+void close_socket(int fd, int reset);
+
 // Sends pieces of memory, which are within it, one behind the other, and never waits. Returns how many bytes the kernel took: 0 where it
-// takes none, or where the socket is broken, which who writes the rest finds out.
-size_t send_now(int fd, const uint8_t *memory, const send_piece *pieces, size_t count);
+// takes none now.
+long send_now(int fd, const uint8_t *memory, const send_piece *pieces, size_t count);
 
 // A socket is readable only when so many bytes have come, or its end (SO_RCVLOWAT of socket(7)). Returns 0 where it is no socket.
 int wake_at(int fd, int bytes);

@@ -71,13 +71,17 @@ const SSH = Buffer.from('SSH-');
 /** What OpenSSH's sshd.c says in the place of its identification: MaxStartups, and PerSourcePenalties (sshd_config(5)). */
 const TURNED_AWAY = /^(?:Exceeded MaxStartups|Not allowed at this time)\r?\n/;
 
+interface Unseen {
+  readonly unseen: PortSight | 'forbidden' | 'late';
+}
+
 async function visitPort<T extends object>(
   open: SshConnection['open'],
   { host, port }: FleetDevice,
   clock: Clock,
   signal: AbortSignal,
   look: (channel: Channel) => Promise<T>,
-): Promise<T | { readonly unseen: PortSight | 'forbidden' | 'late' }> {
+): Promise<T | Unseen> {
   const endpoint = {
     type: 'tcp',
     host: host === null || isWildcardHost(host) ? 'localhost' : host,

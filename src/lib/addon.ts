@@ -10,6 +10,14 @@ export interface Addon {
   open(keys: object, memory: Buffer, from: number, to: number, table: Uint32Array): number;
   close(keys: object): void;
   send(fd: number, memory: Buffer, pieces: Uint32Array, count: number): number;
+  connect(address: string, port: number): number;
+  read(fd: number, memory: Buffer, start: number, end: number): number;
+  shutdown(fd: number): number;
+  closeSocket(fd: number, reset: boolean): void;
+  createPoll(
+    table: Uint32Array,
+    listener: (count: number) => void,
+  ): ((fd: number, id: number, writable: boolean) => boolean) | null;
   wakeAt(fd: number, bytes: number): boolean;
   unacknowledged(fd: number): number;
   acknowledge(fd: number): boolean;

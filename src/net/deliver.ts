@@ -1,6 +1,6 @@
-import type { Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
 import type { Device } from './device.ts';
+import type { DeviceSocket } from './streams/device-socket.ts';
 import { resetSocket } from './streams/reset-socket.ts';
 import { addressesOf } from './transport.ts';
 
@@ -18,7 +18,7 @@ export interface DeliverOptions {
  * still sends is discarded: a little is read, so that its end is seen; a peer that keeps sending is reset, but only
  * after it has had everything and a moment to read it. Node closes a peer that ends too. The result stops the waiting.
  */
-export function deliverThenClose(socket: Socket, { clock, unacknowledged, onReset }: DeliverOptions): () => void {
+export function deliverThenClose(socket: DeviceSocket, { clock, unacknowledged, onReset }: DeliverOptions): () => void {
   let sent = 0;
   let cancel = () => {};
   const onData = (chunk: Buffer) => {
@@ -57,7 +57,7 @@ export function deliverThenClose(socket: Socket, { clock, unacknowledged, onRese
  * Bytes that the peer's kernel has not acknowledged; null where the system does not report it. A Unix socket has none: its
  * data is there at once.
  */
-function undelivered(socket: Socket, unacknowledged: Device['unacknowledged']): number | null {
+function undelivered(socket: DeviceSocket, unacknowledged: Device['unacknowledged']): number | null {
   const addresses = addressesOf(socket);
   return addresses.remotePort === 0 ? 0 : unacknowledged(addresses);
 }

@@ -8,6 +8,8 @@ import { familyOf, fitsFamily } from './address-family.ts';
 import { openSocket, TimeoutError } from './open-socket.ts';
 import { createHostMemory } from './addresses/host-memory.ts';
 import { createRecentAddresses } from './addresses/recent-addresses.ts';
+import type { DeviceSocket } from './streams/device-socket.ts';
+import { connectNative } from './streams/native-socket.ts';
 import { resetSocket } from './streams/reset-socket.ts';
 import { systemLookup, type Lookup } from './addresses/resolve-host.ts';
 import { firstToSucceed } from './stagger.ts';
@@ -30,15 +32,48 @@ export async function dialTarget(
   lookup = systemLookup,
 ): Promise<Socket> {
   try {
-    // A server may open a thousand channels at once.
-    const tick = fewPerTick();
-    if (tick !== null) await tick;
     return guardListeners(await open(target, spec, clock, signal, lookup));
   } catch (error) {
     signal.throwIfAborted();
     const text = `${formatEndpoint(target)}: ${errorCode(error) ?? errorText(error)}`;
     throw new TunnelFailure('target-unreachable', text, { cause: error });
   }
+}
+
+/**
+ * The same for a visitor: without Node.js, in much less time, where the target is on this machine and answers at once.
+ */
+export async function dialForVisitor(
+  target: Endpoint,
+  spec: TargetDialSpec,
+  clock: Clock,
+  signal: AbortSignal,
+  lookup = systemLookup,
+): Promise<DeviceSocket> {
+  // A server may open a thousand channels at once.
+  const tick = fewPerTick();
+  if (tick !== null) await tick;
+  signal.throwIfAborted();
+  return connectAtOnce(target, spec, clock, lookup) ?? (await dialTarget(target, spec, clock, signal, lookup));
+}
+
+function connectAtOnce(target: Endpoint, spec: TargetDialSpec, clock: Clock, lookup: Lookup): DeviceSocket | null {
+  if (target.type === 'unix') return null;
+  const { host, port } = target;
+  const family = familyOf(spec);
+  const known = isIP(host) === 0 ? recent.of(lookup, nameOf(host, family), clock.now()) : [host];
+  const [address] =
+    known === null || !fitsFamily(host, family) ? [] : known.length > 1 ? hosts.ordered(host, known) : known;
+  return address !== undefined && isLoopback(address) ? connectNative(address, port) : null;
+}
+
+/** 127.0.0.0/8 and ::1. */
+function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '::1';
+}
+
+function nameOf(host: string, family: 0 | 4 | 6): string {
+  return `${family} ${host}`;
 }
 
 async function open(
@@ -61,7 +96,7 @@ async function open(
   const tooLate = new TimeoutError(`did not answer within ${Math.round(timeoutMs / 1000)} s`);
   const cancel = clock.timer(timeoutMs, () => race.abort(tooLate));
   const first = (all: readonly ((within: AbortSignal) => Promise<Socket>)[], within: AbortSignal) =>
-    firstToSucceed(all, { clock, delayMs: hosts.patience(host), discard: resetSocket }, within);
+    firstToSucceed<Socket>(all, { clock, delayMs: hosts.patience(host), discard: resetSocket }, within);
   const tries = (addresses: readonly string[]) =>
     hosts.ordered(host, addresses).map((address) => async (within: AbortSignal) => {
       const started = clock.now();
@@ -69,7 +104,7 @@ async function open(
       hosts.answered(host, address, clock.now() - started);
       return socket;
     });
-  const name = `${family} ${host}`;
+  const name = nameOf(host, family);
   const openByName = async (within: AbortSignal) => {
     const found = await abortable(lookup(host, family), within);
     const addresses = [...new Set(found.map(({ address }) => address))];

@@ -1,6 +1,6 @@
-import type { Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
 import type { SocketAddresses } from './device.ts';
+import type { DeviceSocket } from './streams/device-socket.ts';
 import { corkWrites } from './streams/cork-writes.ts';
 import { onBytes } from './streams/lent-memory.ts';
 import { bytesWrittenTo, descriptorOf } from './streams/send-past.ts';
@@ -59,7 +59,7 @@ export function createTransport(
 }
 
 /** The addresses of a socket, to be read while it is open: a closed one no longer has them. */
-export function addressesOf(socket: Socket): SocketAddresses {
+export function addressesOf(socket: DeviceSocket): SocketAddresses {
   const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = socket;
   return { descriptor: () => descriptorOf(socket), localAddress, localPort, remoteAddress, remotePort };
 }

@@ -12,7 +12,6 @@ import { TunnelFailure } from '../model/failure.ts';
 import type { ServerSpec, TunnelSpec } from '../model/spec.ts';
 import type { KeyCertificate, PublicKey } from '../server-rules/server-setup.ts';
 import { publicKeyOf, type PublicKeys, readPublicKeys } from './public-key.ts';
-import { orElse } from '../lib/or-else.ts';
 
 type LoginSpec = Parameters<typeof readPublicKeys>[0] & Pick<ServerSpec, 'user' | 'certificateFiles' | 'identityAgent'>;
 
@@ -120,5 +119,9 @@ function isWritable(principal: string): boolean {
 
 /** Whether a forced command is the one of the line. */
 function isNothing(data: Buffer): boolean {
-  return orElse(() => new WireReader(data).text() === 'false', false);
+  try {
+    return new WireReader(data).text() === 'false';
+  } catch {
+    return false;
+  }
 }

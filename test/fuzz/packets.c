@@ -1,5 +1,6 @@
 // Seals and opens packets with mutated bytes and positions, under AddressSanitizer and UndefinedBehaviorSanitizer: see native.mjs.
 // usage: packets ROUNDS [SEED]
+#include <errno.h>
 #include "../../packaging/native/packets.h"
 #include "../../packaging/native/send.h"
 #include <stdio.h>
@@ -142,8 +143,9 @@ static void send_pieces(void) {
   int fds[2], small = 1;
   must(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0, "there are sockets");
   if (below(2)) setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-  if (below(8) == 0) shutdown(fds[1], SHUT_RD);
-  uint8_t *memory = malloc(MEMORY), *wanted = malloc(PIECES * MEMORY), *got = malloc(PIECES * MEMORY);
+  int shut = below(8) == 0;
+  if (shut) shutdown(fds[1], SHUT_RD);
+  uint8_t *memory = malloc(MEMORY), *wanted = malloc(PIECES * MEMORY), *got = malloc(PIECES * MEMORY + 1);
   fill(memory, MEMORY);
   send_piece pieces[PIECES];
   size_t count = below(PIECES + 1), bytes = 0, seen = 0;
@@ -154,10 +156,14 @@ static void send_pieces(void) {
     bytes += pieces[i].length;
   }
   must(wake_at(fds[1], 1 + (int)below(1000)) && !wake_at(-1, 1), "a socket wakes later, nothing else does");
-  size_t sent = send_now(fds[0], memory, pieces, count);
-  must(sent <= bytes, "no more is sent than there is");
+  long told = send_now(fds[0], memory, pieces, count);
+  must(told >= 0 ? (size_t)told <= bytes : shut && told == -EPIPE, "no more is sent than there is");
+  must(send_now(-1, memory, pieces, 1) == -EBADF, "a wrong descriptor is told");
+  size_t sent = told < 0 ? 0 : (size_t)told;
   close(fds[0]);
-  for (ssize_t some; (some = read(fds[1], got + seen, PIECES * MEMORY - seen)) > 0;) seen += (size_t)some;
+  int then = READ_ALL;
+  while (then == READ_ALL && seen <= sent) seen += read_now(fds[1], got + seen, 1 + below((uint32_t)(PIECES * MEMORY - seen + 1)), &then);
+  must(then == READ_END && read_now(-1, got, 1, &then) == 0 && then == EBADF, "an end is no error");
   must(seen == sent && memcmp(got, wanted, sent) == 0, "what was sent is the first of it");
   close(fds[1]);
   free(memory);

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/lib/async/clock.ts';
-import { dialTarget } from '../../src/net/dial-target.ts';
+import type { ServerSpec } from '../../src/model/spec.ts';
+import { connectNative, NativeSocket } from '../../src/net/streams/native-socket.ts';
+import { dialForVisitor, dialTarget } from '../../src/net/dial-target.ts';
 import type { Lookup } from '../../src/net/addresses/resolve-host.ts';
 import { listen } from '../support/listen.ts';
 
@@ -52,6 +54,31 @@ test('begins to connect to an address before its caller goes on', async (t) => {
   const dialled = dialTarget({ type: 'tcp', host: '127.0.0.1', port }, spec, systemClock, new AbortController().signal);
   assert.equal(connecting(), before + 1);
   (await dialled).destroy();
+});
+
+test('dials for a visitor without Node.js what answers at once on this machine, and with it all else', async (t) => {
+  const { port } = await listener(t, '127.0.0.1');
+  const spec = { connectTimeoutMs: 60_000, addressFamily: 'any' } as const;
+  const { signal } = new AbortController();
+  const dial = async (host: string, addressFamily: ServerSpec['addressFamily'] = 'any') => {
+    const target = { type: 'tcp', host, port } as const;
+    const socket = await dialForVisitor(target, { ...spec, addressFamily }, systemClock, signal, lookup);
+    t.after(() => socket.destroy());
+    return socket instanceof NativeSocket ? `native ${socket.remoteAddress}` : socket.remoteAddress;
+  };
+  let found = ['127.0.0.1'];
+  const lookup: Lookup = () => Promise.resolve(found.map((address) => ({ address, family: 4 })));
+  assert.equal(await dial('127.0.0.1'), 'native 127.0.0.1');
+  await assert.rejects(dial('127.0.0.1', 'inet6'), { message: /not allowed by addressFamily: inet6/ });
+  // A name is looked up once, and then known for a while.
+  assert.equal(await dial('known.example'), '127.0.0.1');
+  assert.equal(await dial('known.example'), 'native 127.0.0.1');
+  // Nobody listens there.
+  assert.equal(connectNative('127.0.0.9', port), null);
+  await assert.rejects(dial('127.0.0.9'), { message: `127.0.0.9:${port}: ECONNREFUSED` });
+  found = ['127.0.0.9', '127.0.0.1'];
+  assert.equal(await dial('two.example'), '127.0.0.1');
+  assert.equal(await dial('two.example'), 'native 127.0.0.1');
 });
 
 async function listener(t: TestContext, host: string, port?: number): Promise<{ port: number; server: Server }> {

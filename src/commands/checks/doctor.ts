@@ -35,6 +35,11 @@ import { findConfig } from '../find/config-file.ts';
 import { noSuchTunnel } from '../text/no-such-tunnel.ts';
 import { wantsColour } from '../text/color.ts';
 
+export interface DoctorOptions {
+  readonly json: boolean;
+  readonly fix: boolean;
+}
+
 /** Where the steps are printed. */
 export interface DoctorOutput {
   readonly isTTY: boolean;
@@ -45,7 +50,7 @@ export interface DoctorOutput {
 export async function doctor(
   flag: string | null,
   name: string | null,
-  options: { readonly json: boolean; readonly fix: boolean },
+  options: DoctorOptions,
   to: DoctorOutput = process.stdout,
 ): Promise<number> {
   const steps: Step[] = [];

@@ -40,11 +40,9 @@ export interface VisitorHandler {
   acceptLater(visitor: Visitor, later: Promise<Visitor | null>): void;
 }
 
-export function createVerifier(
-  connection: VerifiedConnection,
-  deps: ProbesDeps & Omit<ProbeDeps, 'connection'>,
-  signal: AbortSignal,
-): Verifier {
+export interface VerifierDeps extends ProbesDeps, Omit<ProbeDeps, 'connection'> {}
+
+export function createVerifier(connection: VerifiedConnection, deps: VerifierDeps, signal: AbortSignal): Verifier {
   const { clock } = deps;
   const probes = createProbes(deps, signal);
   const probeDeps = { ...deps, connection };

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import { onceAborted } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
@@ -11,6 +10,7 @@ import type { ForwardSpec, ServerSpec } from '../../model/spec.ts';
 import type { Channel } from '../../connection/ssh/connection.ts';
 import type { Counters, OpenConnection } from '../../model/state.ts';
 import type { Transport } from '../../net/transport.ts';
+import type { DeviceSocket } from '../../net/streams/device-socket.ts';
 
 export interface VisitOptions {
   readonly forward: ForwardSpec;
@@ -25,7 +25,7 @@ export interface VisitOptions {
   readonly connectTimeoutMs: number;
   readonly addressFamily: ServerSpec['addressFamily'];
   /** Called with the visit's socket on this device, as soon as there is one. */
-  onSocket(socket: Socket): void;
+  onSocket(socket: DeviceSocket): void;
   /** For a SOCKS proxy at a listener of the server; see TunnelSpec. */
   readonly permitRemoteOpen: readonly string[] | null;
   /** Ends the connection when it is idle too long, or null. */
@@ -43,7 +43,7 @@ export interface Names {
 /** Joins a visitor and its target until both are closed; counts and logs it. `signal` is aborted when the SSH connection is lost. */
 export async function runVisit(
   channel: Channel,
-  socket: Socket,
+  socket: DeviceSocket,
   visitor: 'channel' | 'socket',
   names: Names,
   { counters, open, transport, clock, log, visitLog, idle, unacknowledged }: VisitOptions,

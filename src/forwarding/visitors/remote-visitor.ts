@@ -1,6 +1,5 @@
-import type { Socket } from 'node:net';
 import { errorCode, errorText } from '../../lib/text.ts';
-import { dialTarget } from '../../net/dial-target.ts';
+import { dialForVisitor } from '../../net/dial-target.ts';
 import { asFailure, type FailureCode, TunnelFailure } from '../../model/failure.ts';
 import { permitsOpen } from './permit-open.ts';
 import { proxyHeader } from './proxy-protocol.ts';
@@ -9,6 +8,7 @@ import { negotiate } from './socks-handshake.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { Visitor } from '../../connection/ssh/connection.ts';
 import { runVisit, type VisitOptions } from './proxied-connection.ts';
+import type { DeviceSocket } from '../../net/streams/device-socket.ts';
 
 /**
  * Serves one visitor of a listener on the server: dials the target, and only when that answers accepts the channel and joins the two.
@@ -21,9 +21,9 @@ export async function serveVisitor(visitor: Visitor, options: VisitOptions, sign
     return;
   }
   const names = { originator: visitor.originator, target: formatEndpoint(target) };
-  let socket: Socket;
+  let socket: DeviceSocket;
   try {
-    socket = await dialTarget(target, options, options.clock, signal);
+    socket = await dialForVisitor(target, options, options.clock, signal);
   } catch (error) {
     if (signal.aborted) return;
     visitor.reject();
@@ -60,7 +60,7 @@ async function serveSocks(visitor: Visitor, options: VisitOptions, signal: Abort
     return;
   }
   try {
-    const socket = await dialTarget(target, options, options.clock, signal);
+    const socket = await dialForVisitor(target, options, options.clock, signal);
     options.onSocket(socket);
     wanted.answer('granted');
     await runVisit(channel, socket, 'channel', names, options, signal);

@@ -1,10 +1,9 @@
-import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import type { Clock } from '../../lib/async/clock.ts';
 import { deferred } from '../../lib/async/abort.ts';
 import { deliverThenClose } from '../../net/deliver.ts';
 import type { Device } from '../../net/device.ts';
 import { corkWrites } from '../../net/streams/cork-writes.ts';
+import type { DeviceSocket } from '../../net/streams/device-socket.ts';
 import { lentWrites } from '../../net/streams/lent-writes.ts';
 import { afterRead, isLent, keepLent, mayKeepLent, readerOf } from '../../net/streams/lent-memory.ts';
 import { resetSocket } from '../../net/streams/reset-socket.ts';
@@ -45,7 +44,7 @@ interface SpliceOptions {
  * data before. Both must have guardListeners(). Nothing is left when both are closed: a channel without a reader never closes, so
  * it is drained at the end.
  */
-export function splice(channel: Channel, socket: Socket, options: SpliceOptions): Splice {
+export function splice(channel: Channel, socket: DeviceSocket, options: SpliceOptions): Splice {
   const [byChannel, bySocket] = resets(options.visitor);
   const ended = deferred<Ending>();
   let how: Ending = 'closed';
@@ -125,7 +124,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
 }
 
 /** 'end' may already have fired while the first bytes were peeked at. */
-function onceEnded(stream: Duplex, onEnd: () => void): void {
+function onceEnded(stream: Channel | DeviceSocket, onEnd: () => void): void {
   stream.on('end', onEnd);
   if (stream.readableEnded) onEnd();
 }
@@ -157,7 +156,7 @@ const CHUNK_BYTES = 1024;
 const LINGER_MS = 30_000;
 
 /** Ends a socket whose channel is closed: all that was written to it is delivered first. */
-function createDelivery(socket: Socket, { clock, unacknowledged }: SpliceOptions, onReset: () => void) {
+function createDelivery(socket: DeviceSocket, { clock, unacknowledged }: SpliceOptions, onReset: () => void) {
   let stop = () => {};
   const start = () => {
     stop();
@@ -179,7 +178,7 @@ function createDelivery(socket: Socket, { clock, unacknowledged }: SpliceOptions
 }
 
 /** Channel to socket: reads the channel only while little waits for the socket. */
-function startDownlink(channel: Channel, socket: Socket, { count, visitor }: SpliceOptions): { flush(): void } {
+function startDownlink(channel: Channel, socket: DeviceSocket, { count, visitor }: SpliceOptions): { flush(): void } {
   const direction = visitor === 'channel' ? 'in' : 'out';
   const cork = corkWrites(socket);
   let unsent = 0;
@@ -220,7 +219,7 @@ function startDownlink(channel: Channel, socket: Socket, { count, visitor }: Spl
  * What is to be written of lent bytes: they themselves where the operating system probably takes them at once; else a copy. Where it
  * does not, the memory is kept until all is `written`: once for a socket, however slow it is.
  */
-function writeLent(socket: Socket): { toWrite(chunk: Buffer): Buffer; written(): void } {
+function writeLent(socket: DeviceSocket): { toWrite(chunk: Buffer): Buffer; written(): void } {
   let watching = false;
   let copies = false;
   let release = () => {};
@@ -253,7 +252,7 @@ interface Uplink {
 }
 
 /** Socket to channel: reads the socket only while the channel's window and the connection below have room. */
-function startUplink(channel: Channel, socket: Socket, { transport, count, visitor }: SpliceOptions): Uplink {
+function startUplink(channel: Channel, socket: DeviceSocket, { transport, count, visitor }: SpliceOptions): Uplink {
   let paused = false;
   let forget = () => {};
 
@@ -302,7 +301,7 @@ function startUplink(channel: Channel, socket: Socket, { transport, count, visit
   return {
     end: () => {
       rest.toStream();
-      channel.end();
+      if (!channel.writableEnded) channel.end();
     },
     stop: () => {
       reader?.direct(null);

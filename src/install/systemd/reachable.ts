@@ -38,8 +38,10 @@ export async function filesOfProgram(script: string): Promise<readonly string[]>
 }
 
 async function modeOnDisk(path: string): Promise<number | null> {
-  const stats = await stat(path).catch(() => null);
-  return stats && stats.mode & 0o7777;
+  return await stat(path).then(
+    ({ mode }) => mode & 0o7777,
+    () => null,
+  );
 }
 
 function octal(mode: number): string {

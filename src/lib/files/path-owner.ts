@@ -1,7 +1,6 @@
 import { lstatSync, readlinkSync, realpathSync, type Stats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { UserError } from '../user-error.ts';
-import { orElse } from '../or-else.ts';
 
 /** The user that controls what lies at a path. */
 export interface PathOwner {
@@ -61,8 +60,7 @@ export function checkOpened(path: string, fd: number, { uid, nlink }: Pick<Stats
   if (process.getuid?.() !== 0) return;
   const { owner, way } = resolveAsRoot(resolve(path), 0);
   if (uid === owner) return;
-  // Only Linux reports what was opened.
-  const opened = orElse(() => readlinkSync(`/proc/self/fd/${fd}`), null) ?? realpathSync(path);
+  const opened = openedPath(fd) ?? realpathSync(path);
   // A hard link may lead elsewhere too.
   if (opened === way && (owner === 0 || nlink === 1)) return;
   throw new UserError(
@@ -88,3 +86,12 @@ function resolveAsRoot(path: string, links: number): { readonly owner: number; r
 
 /** The kernel's limit (path_resolution(7)). */
 const MAX_LINKS = 40;
+
+/** Null where the system does not report it: only Linux does. */
+function openedPath(fd: number): string | null {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return null;
+  }
+}

@@ -57,8 +57,24 @@ export function readIntoLent(
 }
 
 /** Null for a socket that was opened without one, and for another stream. */
-export function readerOf(stream: Readable): Reader | null {
+export function readerOf(stream: object): Reader | null {
   return (stream as HasReader)[READER]?.reader ?? null;
+}
+
+/** The reader of a socket that reads into sharedMemory() by itself. */
+export function setReader(socket: object, reader: Reader): void {
+  (socket as HasReader)[READER] = { reader, listeners: [] };
+}
+
+/** The memory into which all sockets read that have none of their own, behind HEADROOM bytes. */
+export function sharedMemory(): Buffer {
+  SHARED.window();
+  return SHARED.all;
+}
+
+/** Lends so many bytes that `socket` has read into sharedMemory(). */
+export function lendShared(bytes: number, take: Take, socket: { destroy(error: Error): unknown }): void {
+  lend(SHARED, bytes, take, socket);
 }
 
 /** Calls `listener` with the number of bytes of each read, in whatever way the stream is read. */
@@ -119,7 +135,7 @@ export const HEADROOM = 40 * 1024;
 /** At the socket itself: what a WeakMap has leads back to it, and then only a full garbage collection takes either. */
 const READER = Symbol('reader');
 
-interface HasReader extends Readable {
+interface HasReader {
   [READER]?: { readonly reader: Reader; readonly listeners: ((bytes: number) => void)[] };
 }
 
@@ -143,7 +159,7 @@ function letOthersRead(socket: Socket): false {
   return false;
 }
 
-function lend(memory: Memory, bytes: number, take: Take, socket: Socket): void {
+function lend(memory: Memory, bytes: number, take: Take, socket: { destroy(error: Error): unknown }): void {
   const { all } = memory;
   const now = { memory, buffer: all.buffer as ArrayBufferLike | null, after: [] as (() => void)[] };
   lending = now;

@@ -1,5 +1,6 @@
-import type { Socket } from 'node:net';
 import { loadAddon } from '../../lib/addon.ts';
+import { systemError } from '../../lib/system-error.ts';
+import type { DeviceSocket } from './device-socket.ts';
 import { afterRead, isLent, lentMemory } from './lent-memory.ts';
 import { descriptorOf } from './send-past.ts';
 
@@ -18,7 +19,7 @@ export interface LentWrites {
  * the packet. Only while nothing waits in the stream: `write` gets what the operating system does not take at once, in order. Null where
  * there is no addon.
  */
-export function lentWrites(socket: Socket, write: (bytes: Buffer) => void): LentWrites | null {
+export function lentWrites(socket: DeviceSocket, write: (bytes: Buffer) => void): LentWrites | null {
   const { addon } = loadAddon();
   const fd = descriptorOf(socket);
   if (addon === null || fd === null) return null;
@@ -34,7 +35,8 @@ export function lentWrites(socket: Socket, write: (bytes: Buffer) => void): Lent
     // The descriptor of a socket that is destroyed may be another's by now.
     if (socket.writable) {
       let sent = addon.send(fd, from, list, taken);
-      for (let i = 0; sent < bytes && i < 2 * taken; i += 2) {
+      if (sent < 0) socket.destroy(systemError('write', sent));
+      for (let i = 0; sent >= 0 && sent < bytes && i < 2 * taken; i += 2) {
         const [start, length] = [list[i]!, list[i + 1]!];
         if (sent < length) write(from.subarray(start + sent, start + length));
         sent = Math.max(0, sent - length);

@@ -1,5 +1,4 @@
-import type { Writable } from 'node:stream';
-import type { SshStream } from './stream-adapter.ts';
+import type { DeviceSocket } from './device-socket.ts';
 
 /**
  * Ends a socket with a reset, so that its port is free at once and the peer's kernel knows; a Unix socket, which has no
@@ -7,7 +6,7 @@ import type { SshStream } from './stream-adapter.ts';
  * uv_tcp_close_reset) and Node then leaks the descriptor: so the reset waits for the shutdown, which needs no answer
  * from the peer.
  */
-export function resetSocket(socket: Pick<SshStream, keyof Writable | 'resetAndDestroy'>): void {
+export function resetSocket(socket: ResettableSocket): void {
   if (socket.destroyed) return;
   const shuttingDown = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;
   if (shuttingDown) {
@@ -21,3 +20,8 @@ export function resetSocket(socket: Pick<SshStream, keyof Writable | 'resetAndDe
     socket.destroy();
   }
 }
+
+type ResettableSocket = Pick<
+  DeviceSocket,
+  'destroyed' | 'writableEnded' | 'writableFinished' | 'writableLength' | 'resetAndDestroy' | 'destroy'
+> & { once(event: 'finish', listener: () => void): unknown };

@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net';
 import { loadAddon } from '../../lib/addon.ts';
+import { systemError } from '../../lib/system-error.ts';
+import type { DeviceSocket } from './device-socket.ts';
 
 /** Sends what the operating system takes at once; returns how many bytes that were. */
 type SendPast = (bytes: Buffer) => number;
@@ -18,15 +20,26 @@ export function senderPast(socket: Socket): SendPast | null {
     if (fd === null || !socket.writable || socket.writableLength > 0) return 0;
     piece[1] = bytes.length;
     const sent = addon.send(fd, bytes, piece, 1);
+    if (sent < 0) {
+      socket.destroy(systemError('write', sent));
+      return 0;
+    }
     past.set(socket, (past.get(socket) ?? 0) + sent);
     return sent;
   };
 }
 
 /** The file descriptor of an open socket; null where there is none. */
-export function descriptorOf(socket: Socket): number | null {
-  const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd ?? -1;
+export function descriptorOf(socket: DeviceSocket): number | null {
+  const { descriptor, _handle: handle } = socket as HasDescriptor;
+  const fd = descriptor ?? handle?.fd ?? -1;
   return fd < 0 ? null : fd;
+}
+
+/** Of a NativeSocket, or of node:net. */
+interface HasDescriptor {
+  readonly descriptor?: number | null;
+  readonly _handle?: { readonly fd?: number } | null;
 }
 
 /** What has been written to a stream, past it too; `bytesWritten` of Node's knows nothing of that. */

@@ -1,0 +1,268 @@
+import { EventEmitter } from 'node:events';
+import { loadAddon, type Addon } from '../../lib/addon.ts';
+import { createSlots } from '../../lib/slots.ts';
+import { systemError } from '../../lib/system-error.ts';
+import type { DeviceSocket, Listener } from './device-socket.ts';
+import { ListenerError } from './guard-listeners.ts';
+import { HEADROOM, lendShared, setReader, sharedMemory, type Take } from './lent-memory.ts';
+
+/**
+ * Opens a connection to an address of this machine, for which the kernel needs no time; null where it is not open at once, and where there is
+ * no addon: then it is left to Node.js.
+ */
+export function connectNative(address: string, port: number): NativeSocket | null {
+  const { addon } = loadAddon();
+  const watch = addon === null ? null : (poll ??= addon.createPoll(ready, onReady));
+  if (addon === null || watch === null) return null;
+  const fd = addon.connect(address, port);
+  if (fd < 0) return null;
+  const socket = new NativeSocket(addon, watch, fd, { address, port });
+  if (watch(fd, socket.id, false)) return socket;
+  socket.destroy();
+  return null;
+}
+
+/**
+ * A connection past node:net, whose sockets cost half as much again as what the kernel takes for opening and closing one, and leave much of the
+ * garbage of a visit. It behaves like a socket of Node.js with allowHalfOpen, in what DeviceSocket has, and as one with guardListeners(). What
+ * is written is sent at once, as far as the kernel takes it; what it reads goes into the memory of all (see lent-memory.ts).
+ */
+export class NativeSocket extends EventEmitter implements DeviceSocket {
+  destroyed = false;
+  closed = false;
+  readableEnded = false;
+  writableEnded = false;
+  writableFinished = false;
+  writableLength = 0;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** What the kernel's reports of it say. */
+  readonly id: number;
+  readonly #addon: Addon;
+  readonly #watch: Watch;
+  /** Null when it is closed: the number may then be that of another. */
+  #fd: number | null;
+  #take: Take | null = null;
+  #isReading = false;
+  #isPaused = false;
+  /** Whether there may be something to read: the kernel tells it once. */
+  #isReadable = false;
+  #hasFailed = false;
+  #isCorked = false;
+  /** Whether the kernel tells when it takes more. */
+  #isWatchedForRoom = false;
+  #waiting: Waiting[] | null = null;
+
+  constructor(addon: Addon, watch: Watch, fd: number, remote: { readonly address: string; readonly port: number }) {
+    super();
+    this.#addon = addon;
+    this.#watch = watch;
+    this.#fd = fd;
+    this.id = open.add(this);
+    this.remoteAddress = remote.address;
+    this.remotePort = remote.port;
+    const direct = (take: Take | null) => (this.#take = take);
+    setReader(this, { direct });
+  }
+
+  get writable(): boolean {
+    return !this.destroyed && !this.writableEnded;
+  }
+
+  get descriptor(): number | null {
+    return this.#fd;
+  }
+
+  override on(event: string, listener: Listener): this {
+    super.on(event, listener);
+    if (event === 'data' && !this.#isPaused) this.#startReading();
+    return this;
+  }
+
+  override emit(event: string, ...args: unknown[]): boolean {
+    try {
+      return super.emit(event, ...args);
+    } catch (cause) {
+      if (this.#hasFailed) return true;
+      this.#hasFailed = true;
+      this.emit('error', new ListenerError('an exception in a listener', { cause }));
+      this.destroy();
+      return true;
+    }
+  }
+
+  write(chunk: Buffer, onSent: () => void = () => {}): boolean {
+    if (!this.writable) {
+      process.nextTick(onSent);
+      return false;
+    }
+    const sent = this.#waiting === null && !this.#isCorked ? this.#send(chunk) : 0;
+    if (sent === chunk.length && !this.destroyed) {
+      onSent();
+      return true;
+    }
+    this.#waiting ??= [];
+    this.#waiting.push({ rest: sent === 0 ? chunk : chunk.subarray(sent), onSent });
+    this.writableLength += chunk.length - sent;
+    return false;
+  }
+
+  cork(): void {
+    this.#isCorked = true;
+  }
+
+  uncork(): void {
+    this.#isCorked = false;
+    this.#flush();
+  }
+
+  end(): this {
+    if (!this.writable) return this;
+    this.writableEnded = true;
+    this.#isCorked = false;
+    this.#flush();
+    return this;
+  }
+
+  pause(): this {
+    this.#isPaused = true;
+    this.#isReading = false;
+    return this;
+  }
+
+  resume(): this {
+    this.#isPaused = false;
+    this.#startReading();
+    return this;
+  }
+
+  destroy(error?: Error, reset = false): this {
+    if (this.#fd === null) return this;
+    this.destroyed = true;
+    open.remove(this.id);
+    this.#addon.closeSocket(this.#fd, reset);
+    this.#fd = null;
+    process.nextTick(() => this.#close(error));
+    return this;
+  }
+
+  resetAndDestroy(): this {
+    return this.destroy(undefined, true);
+  }
+
+  /** Something has happened (see `createPoll` of the addon). */
+  handle(what: number): void {
+    if ((what & READABLE) !== 0) this.#isReadable = true;
+    if ((what & WRITABLE) !== 0) this.#flush();
+    this.#read();
+  }
+
+  #startReading(): void {
+    if (this.#isReading || this.destroyed) return;
+    this.#isReading = true;
+    if (this.#isReadable) process.nextTick(() => this.#read());
+  }
+
+  #read(): void {
+    while (this.#isReadable && this.#isReading && this.#fd !== null) {
+      const memory = sharedMemory();
+      const read = this.#addon.read(this.#fd, memory, HEADROOM, memory.length);
+      const bytes = read & (READ_UNIT - 1);
+      const then = (read - bytes) / READ_UNIT;
+      this.#isReadable = bytes === memory.length - HEADROOM;
+      if (bytes > 0) this.#pass(memory, bytes);
+      if (then === READ_END) this.#endReading();
+      else if (then > 0) this.destroy(systemError('read', -then));
+      else if (this.#isReadable && open.count() > 1) {
+        // The others have their turn.
+        setImmediate(() => this.#read());
+        return;
+      }
+    }
+  }
+
+  #pass(memory: Buffer, bytes: number): void {
+    if (this.#take !== null) lendShared(bytes, this.#take, this);
+    else this.emit('data', Buffer.from(memory.subarray(HEADROOM, HEADROOM + bytes)));
+  }
+
+  #endReading(): void {
+    if (this.destroyed) return;
+    this.readableEnded = true;
+    this.emit('end');
+    if (this.writableFinished) this.destroy();
+  }
+
+  /** Returns how many bytes the kernel took. */
+  #send(bytes: Buffer): number {
+    if (this.#fd === null) return 0;
+    piece[1] = bytes.length;
+    const sent = this.#addon.send(this.#fd, bytes, piece, 1);
+    if (sent >= 0 && sent < bytes.length && !this.#isWatchedForRoom) {
+      this.#isWatchedForRoom = true;
+      this.#watch(this.#fd, this.id, true);
+    }
+    if (sent >= 0) return sent;
+    this.destroy(systemError('write', sent));
+    return 0;
+  }
+
+  #flush(): void {
+    while (this.#waiting !== null && !this.#isCorked && !this.destroyed) {
+      const [first] = this.#waiting;
+      const sent = this.#send(first!.rest);
+      this.writableLength -= sent;
+      if (sent < first!.rest.length) {
+        first!.rest = first!.rest.subarray(sent);
+        return;
+      }
+      this.#waiting.shift();
+      if (this.#waiting.length === 0) this.#waiting = null;
+      first!.onSent();
+    }
+    if (this.writableEnded && this.#waiting === null) this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#fd === null || this.writableFinished) return;
+    this.writableFinished = true;
+    process.nextTick(() => this.emit('finish'));
+    // To close it says the same.
+    if (this.readableEnded) this.destroy();
+    else this.#addon.shutdown(this.#fd);
+  }
+
+  #close(error: Error | undefined): void {
+    for (const { onSent } of this.#waiting ?? []) onSent();
+    this.#waiting = null;
+    this.writableLength = 0;
+    if (error !== undefined && this.listenerCount('error') > 0) this.emit('error', error);
+    this.closed = true;
+    this.emit('close');
+  }
+}
+
+interface Waiting {
+  rest: Buffer;
+  readonly onSent: () => void;
+}
+
+/** Of packaging/native/poll.h. */
+const READABLE = 1;
+const WRITABLE = 2;
+
+/** Of `read` in packaging/native/module.c. */
+const READ_UNIT = 2 ** 20;
+const READ_END = -1;
+
+const open = createSlots<NativeSocket>();
+type Watch = NonNullable<ReturnType<Addon['createPoll']>>;
+let poll: Watch | null = null;
+/** The id of each socket, and what happened to it. */
+const ready = new Uint32Array(2 * 64);
+const piece = new Uint32Array(2);
+
+/** A report of one that has just closed may reach the next one of this number, which then finds nothing to read. */
+function onReady(count: number): void {
+  for (let i = 0; i < 2 * count; i += 2) open.get(ready[i]!)?.handle(ready[i + 1]!);
+}

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { connectNative } from '../../../src/net/streams/native-socket.ts';
+
+/** As a telnet server does: a read stops short at what is urgent (tcp(7)), and the rest is there already. */
+const URGENT = `
+import socket
+s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(1)
+print(s.getsockname()[1], flush=True)
+c, _ = s.accept()
+c.send(b'before'); c.send(b'!', socket.MSG_OOB); c.send(b'behind')
+c.recv(1)
+`;
+
+test('reads on behind urgent data, without anything else to come', async (t) => {
+  const server = spawn('python3', ['-c', URGENT], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => server.kill());
+  const [port] = (await once(createInterface(server.stdout), 'line')) as [string];
+  const socket = connectNative('127.0.0.1', Number(port))!;
+  let got = '';
+  socket.on('data', (chunk: Buffer) => (got += String(chunk)));
+  const all = new Promise<void>((resolve) => socket.on('data', () => got.endsWith('behind') && resolve()));
+  await all;
+  assert.equal(got, 'beforebehind');
+  socket.end(); // one end is enough for the server to leave
+  await once(server, 'exit');
+  socket.destroy();
+});
