@@ -7,7 +7,7 @@ export interface Clock {
   /** Milliseconds since 1970, for people and logs. */
   wall(): number;
   /**
-   * Calls `fn` once after `ms` milliseconds; the result cancels it. `seldomFires` is for one that an idle process starts and nearly always
+   * Calls `fn` once after `ms` milliseconds, and not before; the result cancels it. `seldomFires` is for one that an idle process starts and nearly always
    * cancels: that of Node.js wakes the process all the same.
    */
   timer(ms: number, fn: () => void, seldomFires?: boolean): () => void;
@@ -18,9 +18,10 @@ export const systemClock: Clock = {
   wall: () => Date.now(),
   timer: (ms, fn, seldomFires = false) => {
     const { addon } = seldomFires ? loadAddon() : NO_ADDON;
-    // It leaves the fraction of a millisecond out.
-    if (addon !== null) return addon.startTimer(Math.ceil(Math.min(ms, MAX_TIMEOUT_MS)), fn);
-    const handle = setTimeout(fn, Math.min(ms, MAX_TIMEOUT_MS));
+    const wholeMs = Math.ceil(Math.min(ms, MAX_TIMEOUT_MS));
+    if (addon !== null) return addon.startTimer(wholeMs, fn);
+    // libuv counts whole milliseconds, of the start too: without one more it comes early, and an idle process would wake once more.
+    const handle = setTimeout(fn, wholeMs + 1);
     return () => clearTimeout(handle);
   },
 };
@@ -28,7 +29,7 @@ export const systemClock: Clock = {
 const NO_ADDON = { addon: null };
 
 /** setTimeout takes 32 bits; a longer time would fire at once. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+const MAX_TIMEOUT_MS = 2 ** 31 - 2;
 
 /**
  * As `clock.timer()`, but what has arrived by then comes first: where the process was held up for longer than that, the timers that are due
