@@ -100,7 +100,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   const starve =
     notifier.watchdogMs === null
       ? () => {}
-      : feedWatchdog(notifier, notifier.watchdogMs / 2, () => supervisor.stuck(), deps);
+      : feedWatchdog(notifier, notifier.watchdogMs, () => supervisor.stuck(), deps);
 
   return {
     reload: () => {

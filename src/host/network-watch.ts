@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../lib/async/clock.ts';
 import { loadAddon } from '../lib/addon.ts';
 import { createEmitter } from '../lib/async/emitter.ts';
+import { timerBetween } from '../lib/async/timer-between.ts';
 import { readIfReadable } from '../lib/files/read-file.ts';
 import { sinceBoot } from './boot.ts';
 
@@ -12,7 +13,7 @@ import { sinceBoot } from './boot.ts';
 export interface NetworkWatch {
   /** Calls `listener` after each change; the result unsubscribes. */
   subscribe(listener: (what: NetworkChange) => void): () => void;
-  /** Calls `listener` at each look, some twice a minute at least, changed or not: for what is done seldom, and should not wake the process by itself. */
+  /** Calls `listener` at each look, about two a minute at least, changed or not: for what is done seldom, and should not wake the process by itself. */
   onLook(listener: () => void): () => void;
   /**
    * Whether the machine has replaced this address by another one. A link that is down for a moment keeps its address.
@@ -56,13 +57,13 @@ export function watchNetwork(
     const slept = next.boot - last.boot - passed > SLEPT_MS || next.now - due > SLEPT_MS;
     const changed = slept ? 'woke up' : isDeepStrictEqual(last.view, next.view) ? null : 'the network changed';
     last = next;
-    lookIn(pollMs);
+    lookAgain();
     if (changed !== null) changes.emit(changed);
     looked.emit();
   };
-  const lookIn = (ms: number) => {
+  const lookIn = (ms: number, atTheEarliestMs = ms) => {
     due = clock.now() + ms;
-    cancel = clock.timer(ms, look);
+    cancel = timerBetween(clock, atTheEarliestMs, ms, look);
   };
   // Reports come in bursts: the first of them makes the appointment.
   const stopReports = notify(() => {
@@ -70,8 +71,8 @@ export function watchNetwork(
     cancel();
     lookIn(SETTLE_MS);
   });
-  const pollMs = stopReports === null ? POLL_MS : SELDOM_MS;
-  lookIn(pollMs);
+  const lookAgain = () => (stopReports === null ? lookIn(POLL_MS) : lookIn(SELDOM_MS, EARLIEST_MS));
+  lookAgain();
   return {
     subscribe: changes.subscribe,
     onLook: looked.subscribe,
@@ -92,7 +93,9 @@ function kernelReports(listener: () => void): (() => void) | null {
 
 const POLL_MS = 1000;
 /** What the kernel does not report: a process that was stopped, say. */
-const SELDOM_MS = 30_000;
+const SELDOM_MS = 32_000;
+/** More than the default of serverAliveInterval: a look comes along with every second question to the server. */
+const EARLIEST_MS = 16_000;
 const SETTLE_MS = 50;
 const SLEPT_MS = 3000;
 

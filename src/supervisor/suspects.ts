@@ -1,4 +1,5 @@
 import type { Clock } from '../lib/async/clock.ts';
+import { timerBetween } from '../lib/async/timer-between.ts';
 
 /** Tunnels that may have stopped the process before: see createSuspects(). */
 export interface Suspects {
@@ -62,7 +63,7 @@ export function createSuspects(memory: SuspectMemory, others: number, clock: Clo
       keep({ ...now, last: name });
       cancels.set(
         name,
-        clock.timer(CALM_MS, () => isCalm(name)),
+        timerBetween(clock, CALM_MS, CALM_MS + SLACK_MS, () => isCalm(name)),
       );
     },
     over: (name) => {
@@ -91,6 +92,8 @@ function holdBackSuspect(times: number, careful: boolean, others: number): HoldB
 
 /** A tunnel that is connected for so long is no suspect: most harmful servers act earlier. */
 const CALM_MS = 60_000;
+/** How long that can wait for something else that wakes the process: for many tunnels that connected together at once. */
+const SLACK_MS = 16_000;
 
 /** Between the starts of two tunnels where one may be the suspect, and for all of them together. */
 const STEP_MS = 1000;

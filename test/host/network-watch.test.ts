@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { watchNetwork, type NetworkView } from '../../src/host/network-watch.ts';
 import { loadAddon } from '../../src/lib/addon.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
+import { awake } from '../../src/lib/async/timer-between.ts';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { fakeClock } from '../support/clock.ts';
 
@@ -55,7 +56,7 @@ test('reports a changed address or route once, within a second', async () => {
   assert.deepEqual(heard, ['the network changed', 'the network changed']);
 });
 
-test('looks only when the kernel reports something, and twice a minute, where it does', async () => {
+test('looks only when the kernel reports something, and about twice a minute, where it does', async () => {
   const { clock, world, heard, report } = watched(true);
   let looks = 0;
   const { view } = world;
@@ -66,7 +67,7 @@ test('looks only when the kernel reports something, and twice a minute, where it
     },
   });
   await clock.advance(120_000);
-  assert.deepEqual([looks, heard], [4, []]);
+  assert.deepEqual([looks, heard], [3, []]);
   looks = 20;
   for (let i = 0; i < 10; i++) report();
   await clock.advance(49);
@@ -76,6 +77,15 @@ test('looks only when the kernel reports something, and twice a minute, where it
   assert.deepEqual([looks, heard], [21, ['the network changed']]);
   await clock.advance(1000);
   assert.equal(looks, 21);
+});
+
+test('looks along with what wakes the process, but for a quarter of a minute after a look', async () => {
+  const { clock, network } = watched(true);
+  const looks: number[] = [];
+  network.onLook(() => looks.push(clock.now()));
+  for (let at = 15_010; at < 120_000; at += 15_010) clock.timer(at, () => awake(clock));
+  await clock.advance(120_000);
+  assert.deepEqual(looks, [30_020, 60_040, 90_060]);
 });
 
 test('reports a sleep at once when the kernel says that the clock was set', async () => {

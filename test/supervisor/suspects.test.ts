@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createSuspects, type Recollection } from '../../src/supervisor/suspects.ts';
+import { awake } from '../../src/lib/async/timer-between.ts';
 import { fakeClock } from '../support/clock.ts';
 
 const NAMES = ['a', 'poison', 'c'];
@@ -64,7 +65,12 @@ test('suspects no tunnel when the process ended by itself, and writes nothing wh
   suspects.over('a');
   assert.equal(memory.recall().last, null);
   suspects.connected('a');
-  await clock.advance(60_000);
+  await clock.advance(59_999);
+  awake(clock);
+  await clock.advance(1);
+  assert.equal(memory.recall().last, 'a');
+  awake(clock);
+  await clock.advance(0);
   assert.deepEqual([memory.recall().last, memory.writes(), clock.pending()], [null, 4, 0]);
   await clock.advance(600_000);
   suspects.over('a');
@@ -76,4 +82,12 @@ test('starts the only tunnel at once, however often the process was stopped', ()
     const memory = { recall: () => ({ last: 'a', suspect: 'a', times }), keep: () => {} };
     assert.deepEqual(createSuspects(memory, 0, fakeClock()).holdBack('a'), { ms: 0, why: null });
   }
+});
+
+test('suspects no tunnel after a while, though nothing else wakes the process', async () => {
+  const memory = createMemory();
+  const clock = fakeClock();
+  createSuspects(memory, NAMES.length - 1, clock).connected('a');
+  await clock.advance(76_000);
+  assert.deepEqual([memory.recall().last, clock.pending()], [null, 0]);
 });

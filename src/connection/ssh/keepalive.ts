@@ -4,6 +4,7 @@ import { createEmitter, type Emitter } from '../../lib/async/emitter.ts';
 import { withScope } from '../../lib/async/scope.ts';
 import { childController } from '../../lib/async/abort.ts';
 import { type Clock, sleepUntil } from '../../lib/async/clock.ts';
+import { awake } from '../../lib/async/timer-between.ts';
 import type { Device } from '../../net/device.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import type { ServerSpec } from '../../model/spec.ts';
@@ -75,7 +76,10 @@ class Keepalive {
         if (verdict.type === 'dead') throw new TunnelFailure('keepalive-lost', describe(verdict));
         if (verdict.type === 'ask') {
           void this.#measure();
-          if (!this.#inCompany) this.#asking.emit();
+          if (!this.#inCompany) {
+            this.#asking.emit();
+            awake(clock);
+          }
         }
         this.#inCompany = false;
         this.#probePath(verdict.type === 'doubt');

@@ -1,4 +1,5 @@
-import { sleep, sleepUntil, type Clock } from '../../lib/async/clock.ts';
+import { sleep, untilCalled, type Clock } from '../../lib/async/clock.ts';
+import { timerBetween } from '../../lib/async/timer-between.ts';
 import { untilOneFails } from '../../lib/async/scope.ts';
 import { dialTarget } from '../../net/dial-target.ts';
 import { asFailure, type TunnelFailure } from '../../model/failure.ts';
@@ -57,6 +58,8 @@ export function watchTargets(
 
 const GOODBYE_MS = 1000;
 const SELDOM_MS = 15 * 60_000;
+/** How long that can wait for something else that wakes the process. */
+const SLACK_MS = 16_000;
 const FAILING_MS = 60_000;
 
 async function rest(index: number, deps: TargetCheckDeps, signal: AbortSignal): Promise<void> {
@@ -66,7 +69,8 @@ async function rest(index: number, deps: TargetCheckDeps, signal: AbortSignal): 
       deps.onFailing(() => {
         if (deps.isFailing(index)) wake();
       });
-    await sleepUntil(clock, SELDOM_MS * (1 + random() / 3), [refused], signal);
+    const ms = SELDOM_MS * (1 + random() / 3);
+    await untilCalled([(again) => timerBetween(clock, ms, ms + SLACK_MS, again), refused], signal);
     if (!deps.isFailing(index)) return;
   }
   await sleep(clock, FAILING_MS, signal);

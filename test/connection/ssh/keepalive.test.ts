@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runKeepalive } from '../../../src/connection/ssh/keepalive.ts';
 import { systemClock, type Clock } from '../../../src/lib/async/clock.ts';
+import { timerBetween } from '../../../src/lib/async/timer-between.ts';
 import { STATIC_DEVICE } from '../../../src/net/device.ts';
 import { connectTo } from '../../support/connection.ts';
 import { skippingClock } from '../../support/skipping-clock.ts';
@@ -68,6 +69,9 @@ test('asks along with another connection when it has been silent for half of its
   const over = new AbortController();
   t.after(() => over.abort(new Error('over')));
   const asked = new Set<string>();
+  const alongside: string[] = [];
+  t.after(timerBetween(clock, 50_000, 1e9, () => alongside.push('what could wait')));
+  t.after(timerBetween(clock, 51_000, 1e9, () => alongside.push('what it is too early for')));
   const start = (name: string, serverAliveIntervalMs: number) =>
     runKeepalive(
       { ...connection, ping: () => (asked.add(name), connection.ping()) },
@@ -90,6 +94,8 @@ test('asks along with another connection when it has been silent for half of its
   assert.equal(clock.skip(49_500, 50_000), 1);
   await until(() => asked.size > 1, { what: 'a second question' });
   assert.deepEqual([...asked], ['first', 'silent for 30 s']);
+  await until(() => alongside.length > 0, { what: 'what could wait' });
+  assert.deepEqual(alongside, ['what could wait']);
   over.abort(new Error('over'));
   await Promise.all(all);
 });
