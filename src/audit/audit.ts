@@ -9,7 +9,7 @@ import type { TunnelSpec } from '../model/spec.ts';
 import { formatServer } from '../model/state.ts';
 import { attemptsFor, type Attempt } from './attempts/attempts.ts';
 import type { ServerFacts } from './files/facts.ts';
-import { judgeFacts } from './files/judge.ts';
+import { judgeFacts, type JudgeOptions } from './files/judge.ts';
 import type { Finding, NotTried, Observation, TunnelAudit } from './findings/finding.ts';
 import { neededBy } from './findings/hole.ts';
 import { loginFacts, loginFindings } from './findings/login-findings.ts';
@@ -24,12 +24,8 @@ export interface AuditDeps extends OpenLoginDeps {
   readonly files?: ServerFiles | null;
 }
 
-export interface ServerFiles {
+export interface ServerFiles extends Pick<JudgeOptions, 'keys' | 'authorities' | 'known'> {
   readonly facts: ServerFacts;
-  /** As JudgeOptions has them. */
-  readonly keys: readonly string[];
-  readonly authorities: readonly string[];
-  readonly known: readonly string[];
 }
 
 /**

@@ -21,14 +21,10 @@ export function addPrinted(text: string, printed: string): string {
   const { tunnels } = parse(printed) as { readonly tunnels: Readonly<Record<string, unknown>> };
   const lines = printed.split('\n');
   return Object.entries(tunnels).reduce((all, [name, keys]) => {
-    const from = lines.findIndex((line) => /^ {2}\S/.test(line) && keyOf(line) === name);
+    const from = lines.findIndex((line) => /^ {2}\S/.test(line) && Object.keys(parse(line) as object)[0] === name);
     const rest = lines.slice(from + 1);
     const length = rest.findIndex((line) => !line.startsWith('   '));
     const own = [lines[from]!, ...rest.slice(0, length)];
     return addTunnel(all, name, keys, (indent) => own.map((line) => `${indent}${line.slice(2)}\n`).join(''));
   }, text);
-}
-
-function keyOf(line: string): string {
-  return Object.keys(parse(line) as object)[0] ?? '';
 }

@@ -29,12 +29,9 @@ async function readBytes(path: string): Promise<Buffer> {
     });
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    throw problem(path, 1, explain(error), error);
+    const why = REASONS[errorCode(error) ?? ''] ?? `the file cannot be read: ${errorText(error)}`;
+    throw problem(path, 1, why, error);
   }
-}
-
-function explain(error: unknown): string {
-  return REASONS[errorCode(error) ?? ''] ?? `the file cannot be read: ${errorText(error)}`;
 }
 
 const REASONS: Readonly<Record<string, string>> = {

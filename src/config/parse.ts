@@ -1,5 +1,4 @@
-import { DEFAULT_PING, UNOBSERVED, type Config, type ConfigProblem } from '../model/config.ts';
-import type { Kind, ValueOf } from '../model/options.ts';
+import { DEFAULT_PING, type Config, type ConfigProblem } from '../model/config.ts';
 import { dirname } from 'node:path';
 import { readDocument, type SourceDocument } from './document.ts';
 import type { ConfigEnvironment } from './input/environment.ts';
@@ -8,11 +7,12 @@ import { readMapping, type Report } from './schema/mapping.ts';
 import { collectFindings, type Findings } from './input/findings.ts';
 import { defaultControlSocket, defaultLogFile, defaultStateDirectory } from './input/paths.ts';
 import { ConfigError, formatProblem } from './input/problem.ts';
-import type { SECTIONS } from './schema/file-options.ts';
+import { SECTIONS } from './schema/file-options.ts';
 import { fileSchema, tunnelSchema } from './schema/schema.ts';
 import { unknownKey } from './schema/suggest.ts';
 import { readDefaults, readTunnels } from './tunnels.ts';
 import { isMapping } from './values/value.ts';
+import { fieldsOf } from './resolve/defaults.ts';
 
 /**
  * Parses a configuration and completes it from ssh_config; `file` is its absolute path. Rejects with a ConfigError with all its
@@ -46,6 +46,7 @@ async function readConfig(
 ): Promise<Omit<Config, 'notes' | 'warnings' | 'conflicts'> | null> {
   if (!hasKeys(document, report)) return null;
   const context = { ...env, directory: dirname(file), refusesTokens: true } as const;
+  const here = { destination: '', ...env };
   const schema = tunnelSchema(context);
   const top = readMapping(fileSchema(context), document.value, [], report, explainFor(Object.keys(schema.shape)));
   const defaults = readDefaults(top.defaults, context, report);
@@ -57,28 +58,12 @@ async function readConfig(
     network: { ping: top.network?.ping ?? DEFAULT_PING },
     log: { level: top.log?.level ?? 'info', file: top.log?.file ?? defaultLogFile(env) },
     control: { socket: top.control?.socket ?? defaultControlSocket(env) },
-    ...observersOf(top),
+    metrics: fieldsOf(SECTIONS.metrics, top.metrics ?? {}, here),
+    heartbeat: fieldsOf(SECTIONS.heartbeat, top.heartbeat ?? {}, here),
+    onChange: fieldsOf(SECTIONS.onChange, top.onChange ?? {}, here),
     stateDirectory: top.stateDirectory ?? defaultStateDirectory(env),
   };
 }
-
-function observersOf({ metrics, heartbeat, onChange }: ObserverKeys): typeof UNOBSERVED {
-  return {
-    metrics: { listen: metrics?.listen ?? null, tokenFile: metrics?.tokenFile ?? null },
-    heartbeat: { url: heartbeat?.url ?? null, everyMs: heartbeat?.every ?? UNOBSERVED.heartbeat.everyMs },
-    onChange: { command: onChange?.command ?? null, afterMs: onChange?.after ?? UNOBSERVED.onChange.afterMs },
-  };
-}
-
-type ObserverKeys = {
-  readonly [Name in keyof typeof UNOBSERVED]?:
-    | {
-        readonly [Key in keyof (typeof SECTIONS)[Name]]?:
-          | ValueOf<(typeof SECTIONS)[Name][Key] extends { kind: infer K extends Kind } ? K : never>
-          | undefined;
-      }
-    | undefined;
-};
 
 function hasKeys({ value }: SourceDocument, report: Report): boolean {
   if (value === null) report([], 'is empty: it needs at least one tunnel under tunnels');
@@ -100,7 +85,11 @@ function explainFor(tunnelKeys: readonly string[]) {
 function sorted(problems: readonly ConfigProblem[], file: string): ConfigProblem[] {
   const different = new Map(problems.map((problem) => [formatProblem(problem), problem]));
   const inOrder = [...different.values()].toSorted(
-    (a, b) => Number(b.file === file) - Number(a.file === file) || a.file.localeCompare(b.file) || byPosition(a, b),
+    (a, b) =>
+      Number(b.file === file) - Number(a.file === file) ||
+      a.file.localeCompare(b.file) ||
+      a.line - b.line ||
+      a.column - b.column,
   );
   const first = inOrder.slice(0, MAX_PROBLEMS);
   const next = inOrder[MAX_PROBLEMS];
@@ -110,7 +99,3 @@ function sorted(problems: readonly ConfigProblem[], file: string): ConfigProblem
 
 /** A file of another format may have thousands. */
 const MAX_PROBLEMS = 100;
-
-function byPosition(a: ConfigProblem, b: ConfigProblem): number {
-  return a.line - b.line || a.column - b.column;
-}

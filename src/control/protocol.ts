@@ -4,6 +4,7 @@ import type { Endpoint } from '../model/endpoint.ts';
 import type { Plan } from '../supervisor/plan.ts';
 import type { HistoryDocument } from '../history/document.ts';
 import type { StatusDocument } from '../status/document.ts';
+import { orElse } from '../lib/or-else.ts';
 
 /** One request a connection, as a line of JSON; the answer is a line of JSON, after `logs` followed by the log lines themselves. */
 export type Request = z.infer<typeof requestSchema>;
@@ -89,12 +90,5 @@ export const MAX_REQUEST = 4096;
 
 /** Null for anything that is not a request. */
 export function parseRequest(line: string): Request | null {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    return null;
-  }
-  const parsed = requestSchema.safeParse(value);
-  return parsed.success ? parsed.data : null;
+  return requestSchema.safeParse(orElse(() => JSON.parse(line) as unknown, null)).data ?? null;
 }

@@ -10,6 +10,7 @@ import { pathOwner } from '../lib/files/path-owner.ts';
 import { readRegularFile } from '../lib/files/read-file.ts';
 import { errorText } from '../lib/text.ts';
 import { onlyChanges } from '../lib/only-changes.ts';
+import { orElse } from '../lib/or-else.ts';
 
 /** The last configuration that worked, as it is in the state directory. */
 export interface LastGood {
@@ -83,11 +84,7 @@ function headOf(file: string): string {
 }
 
 function read(path: string): string | null {
-  try {
-    return readRegularFile(path, MAX_BYTES).toString('utf8');
-  } catch {
-    return null;
-  }
+  return orElse(() => readRegularFile(path, MAX_BYTES).toString('utf8'), null);
 }
 
 const MAX_BYTES = 1024 * 1024;

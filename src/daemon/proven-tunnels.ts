@@ -16,14 +16,9 @@ export function createProof(known: readonly TunnelSpec[]): Proof {
     wasUp: (spec) => proven.set(spec.name, spec),
     covers: (specs) => {
       const has = new Set(
-        specs.filter((spec) => isSame(proven.get(spec.name), spec)).map(({ name }) => tunnelOf(name)),
+        specs.filter((spec) => isDeepStrictEqual(proven.get(spec.name), spec)).map(({ name }) => tunnelOf(name)),
       );
       return specs.every(({ name }) => has.has(tunnelOf(name)));
     },
   };
-}
-
-/** Usually it is the very same object. */
-function isSame(one: TunnelSpec | undefined, other: TunnelSpec): boolean {
-  return one === other || isDeepStrictEqual(one, other);
 }

@@ -13,7 +13,7 @@ import { refusalReason } from '../forwarding/listeners/refusal-reason.ts';
 import type { Route } from '../connection/route/route.ts';
 import { openRouteOnce, type RouteOnce } from '../connection/route/route-once.ts';
 import { certificateText, type HostCertificate } from '../model/host-certificate.ts';
-import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
+import { formatEndpoint } from '../model/endpoint.ts';
 import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
 import type { SshConnection, Visitor } from '../connection/ssh/connection.ts';
 import { acceptedCertificate, describeAccepted } from '../connection/auth/auth-report.ts';
@@ -108,7 +108,7 @@ async function checkForwards(
     await deadline(
       deps.clock,
       ANSWER_MS,
-      noAnswer,
+      () => new TunnelFailure('keepalive-lost', `the server did not answer within ${ANSWER_MS / 1000} s`),
       (over) =>
         firstToEnd<void>(over, [
           waitFor(login.connection.lost),
@@ -119,10 +119,6 @@ async function checkForwards(
     );
   }
   for (const forward of spec.forwards) await checkTarget(forward, spec, deps, signal);
-}
-
-function noAnswer(): TunnelFailure {
-  return new TunnelFailure('keepalive-lost', `the server did not answer within ${ANSWER_MS / 1000} s`);
 }
 
 const ANSWER_MS = 30_000;
@@ -171,7 +167,8 @@ async function checkForward(
     return;
   }
   try {
-    report('forward', 'ok', `the server listens on ${name}${port === 0 || !isChosen(listen) ? '' : ` (port ${port})`}`);
+    const isChosen = listen.type === 'tcp' && listen.port === 0;
+    report('forward', 'ok', `the server listens on ${name}${isChosen && port !== 0 ? ` (port ${port})` : ''}`);
     const found = await verifier.verify(listen, port);
     const exposed = found.type === 'ours' && (await verifier.isExposed(listen, port));
     report('round trip', ...roundTrip(name, found, exposed));
@@ -193,10 +190,6 @@ function hostKey(
     ];
   }
   return ['ok', strict === 'yes' ? 'it is in known_hosts' : 'it is in known_hosts, perhaps since now (accept-new)'];
-}
-
-function isChosen(listen: Endpoint): boolean {
-  return listen.type === 'tcp' && listen.port === 0;
 }
 
 /** Dials the target of a remote forward from here. */

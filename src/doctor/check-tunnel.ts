@@ -78,15 +78,11 @@ export async function checkTunnel(spec: TunnelSpec, deps: CheckDeps, signal: Abo
   }
 }
 
-interface ProbeDeps extends Pick<CheckDeps, 'clock' | 'device'> {
-  readonly report: ReportStep;
-}
-
 /** Every address, since a way that is broken for one family is a slow start each time. */
 async function probeAddresses(
   addresses: readonly string[],
   spec: TunnelSpec,
-  { clock, device, report }: ProbeDeps,
+  { clock, device, report }: Pick<CheckDeps, 'clock' | 'device'> & { readonly report: ReportStep },
   signal: AbortSignal,
 ): Promise<void> {
   if (spec.entry.type === 'command') {

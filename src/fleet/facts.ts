@@ -17,7 +17,7 @@ export interface FleetFacts {
   readonly uids: ReadonlyMap<string, number>;
   readonly listeners: readonly Listener[];
   readonly connections: readonly Connection[];
-  readonly processes: ReadonlyMap<number, Process>;
+  readonly processes: ReadonlyMap<number, { readonly uid: number; readonly ageMs: number; readonly name: string }>;
   readonly seenMs: ReadonlyMap<string, number>;
   /** When the log begins; null where there is none to be read. */
   readonly logBeginsMs: number | null;
@@ -49,12 +49,6 @@ export interface Listener extends Owned {
 export interface Connection extends Owned {
   readonly localPort: number;
   readonly peerHost: string;
-}
-
-interface Process {
-  readonly uid: number;
-  readonly ageMs: number;
-  readonly name: string;
 }
 
 /** Null where the answer is not whole. */

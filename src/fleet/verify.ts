@@ -71,17 +71,13 @@ const SSH = Buffer.from('SSH-');
 /** What OpenSSH's sshd.c says in the place of its identification: MaxStartups, and PerSourcePenalties (sshd_config(5)). */
 const TURNED_AWAY = /^(?:Exceeded MaxStartups|Not allowed at this time)\r?\n/;
 
-interface Unseen {
-  readonly unseen: PortSight | 'forbidden' | 'late';
-}
-
 async function visitPort<T extends object>(
   open: SshConnection['open'],
   { host, port }: FleetDevice,
   clock: Clock,
   signal: AbortSignal,
   look: (channel: Channel) => Promise<T>,
-): Promise<T | Unseen> {
+): Promise<T | { readonly unseen: PortSight | 'forbidden' | 'late' }> {
   const endpoint = {
     type: 'tcp',
     host: host === null || isWildcardHost(host) ? 'localhost' : host,

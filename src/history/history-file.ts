@@ -10,6 +10,7 @@ import { MAX_TEXT_BYTES, readText } from '../lib/files/read-file.ts';
 import { writeDurably } from '../lib/files/write-durably.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { recordSchema, timeOf, type HistoryRecord } from './outage.ts';
+import { orElse } from '../lib/or-else.ts';
 
 /** The past of all tunnels, a line of JSON for each event; bounded, appended to, and never in memory. */
 export interface HistoryFile {
@@ -200,12 +201,8 @@ const MAX_LINE = 64 * 1024;
 function parseLine(line: string): HistoryRecord | 'newer' | null {
   // An exception for each line of a damaged file would take a hundred times as long.
   if (!line.startsWith('{')) return null;
-  try {
-    const value: unknown = JSON.parse(line);
-    return isOfNewer(value) ? 'newer' : (recordSchema.safeParse(value).data ?? null);
-  } catch {
-    return null;
-  }
+  const value = orElse(() => JSON.parse(line) as unknown, null);
+  return isOfNewer(value) ? 'newer' : (recordSchema.safeParse(value).data ?? null);
 }
 
 /** A kind of record that only a newer version knows. */

@@ -1,14 +1,11 @@
-import type { Clock } from '../lib/async/clock.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import type { TunnelState } from '../model/state.ts';
 import type { RunningTunnel } from '../supervisor/supervisor.ts';
 import { gapsOf, type Gap } from './gap.ts';
-import type { Machine } from './machine.ts';
-import type { HistoryFile } from './history-file.ts';
 import { newestTime, type HistoryRecord, type OpenOutage, type OutageCause } from './outage.ts';
 import { pastOf, type Past } from './summary.ts';
 import { track, type Down, type Seen, type Tracked } from './tracker.ts';
-import { createWriter, type ToWall, type Writer } from './writer.ts';
+import { createWriter, type ToWall, type Writer, type WriterDeps } from './writer.ts';
 
 /** Watches tunnels, and keeps their outages. An idle device writes nothing: a record is written when an outage ends, or lasts. */
 export interface History {
@@ -30,11 +27,7 @@ interface OutageFacts {
 
 const NONE: OutageFacts = { totals: {}, last: null };
 
-export interface HistoryDeps {
-  readonly file: HistoryFile;
-  readonly clock: Clock;
-  readonly machine: Machine;
-}
+type HistoryDeps = Omit<WriterDeps, 'newest'>;
 
 export async function openHistory(deps: HistoryDeps): Promise<History> {
   const { file, clock, machine } = deps;

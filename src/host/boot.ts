@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { errorCode } from '../lib/text.ts';
+import { orElse } from '../lib/or-else.ts';
 
 /** The present run of the machine, of random(4); empty where the system names none. */
 export function bootId(): string {
@@ -50,21 +51,13 @@ function filesOf(directory: string): readonly string[] {
 }
 
 function entriesOf(directory: string): readonly string[] {
-  try {
-    const names = readdirSync(directory).slice(0, MAX_FILES);
-    return names.map((name) => join(directory, name));
-  } catch {
-    return [];
-  }
+  const names = orElse(() => readdirSync(directory), []);
+  return names.slice(0, MAX_FILES).map((name) => join(directory, name));
 }
 
 function modifiedAt(path: string): number | null {
-  try {
-    const stats = statSync(path);
-    return stats.isFile() ? Math.floor(stats.mtimeMs) : null;
-  } catch {
-    return null;
-  }
+  const stats = orElse(() => statSync(path), null);
+  return stats?.isFile() === true ? Math.floor(stats.mtimeMs) : null;
 }
 
 /** Of one directory: what is looked at is bounded, whatever lies there. */

@@ -7,6 +7,7 @@ import { readJsonFile } from '../lib/files/read-json-file.ts';
 import { onlyChanges } from '../lib/only-changes.ts';
 import { errorText } from '../lib/text.ts';
 import { bootId } from './boot.ts';
+import { orElse } from '../lib/or-else.ts';
 
 const name = z.nullable(z.string().check(z.maxLength(200)));
 const schema = z.object({ boot: z.string(), last: name, suspect: name, times: z.int().check(z.minimum(0)) });
@@ -48,11 +49,7 @@ export function openLastConnectedFile(
 }
 
 function read(path: string): z.infer<typeof schema> {
-  try {
-    return schema.parse(readJsonFile(path, MAX_BYTES));
-  } catch {
-    return { boot: '', last: null, suspect: null, times: 0 };
-  }
+  return orElse(() => schema.parse(readJsonFile(path, MAX_BYTES)), { boot: '', last: null, suspect: null, times: 0 });
 }
 
 const MAX_BYTES = 64 * 1024;

@@ -8,6 +8,7 @@ import { createEmitter } from '../lib/async/emitter.ts';
 import { timerBetween } from '../lib/async/timer-between.ts';
 import { readIfReadable } from '../lib/files/read-file.ts';
 import { sinceBoot } from './boot.ts';
+import { orElse } from '../lib/or-else.ts';
 
 /** Watches for events that may have cut connections silently. */
 export interface NetworkWatch {
@@ -42,7 +43,7 @@ export function watchNetwork(
   clock: Clock,
   readView: () => NetworkView = systemView,
   sinceBootMs: () => number = sinceBoot,
-  notify: Notify = kernelReports,
+  notify: Notify = (listener) => loadAddon().addon?.watchNetwork(listener) ?? null,
 ): NetworkWatch {
   const changes = createEmitter<[what: NetworkChange]>();
   const looked = createEmitter();
@@ -87,10 +88,6 @@ export function watchNetwork(
   };
 }
 
-function kernelReports(listener: () => void): (() => void) | null {
-  return loadAddon().addon?.watchNetwork(listener) ?? null;
-}
-
 const POLL_MS = 1000;
 /** What the kernel does not report: a process that was stopped, say. */
 const SELDOM_MS = 32_000;
@@ -115,11 +112,7 @@ function systemView(): NetworkView {
 
 /** Empty where a sandbox forbids it (no AF_NETLINK): then changes go unnoticed, and nothing else is lost. */
 function interfaces(): readonly NetworkInterfaceInfo[] {
-  try {
-    return Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  } catch {
-    return [];
-  }
+  return orElse(() => Object.values(networkInterfaces()).flatMap((list) => list ?? []), []);
 }
 
 /** The columns of /proc/net/route that are no counters: interface, destination, gateway, flags. */

@@ -22,7 +22,8 @@ export function createPinger(probe: Probe = pingOnce): Pinger {
   return {
     anyAnswers: async (hosts, signal) => {
       const ask = async (host: string, own: AbortSignal) => {
-        const address = await addressOf(host);
+        // Resolved here, because ping's own look-up is not bounded by its time-out.
+        const address = isIP(host) === 0 ? (await lookup(host)).address : host;
         own.throwIfAborted();
         if (!(await probe(address, own))) throw new Error('no answer');
         return true;
@@ -44,11 +45,6 @@ const ANSWER_WITHIN_S = 2;
 /** Rejects what a program could take for an option or a pattern. */
 export function isPlausibleHost(host: string): boolean {
   return isIP(host) !== 0 || (host.length <= 253 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?\.?$/i.test(host));
-}
-
-/** Names are resolved here, because ping's own look-up is not bounded by its time-out. */
-async function addressOf(host: string): Promise<string> {
-  return isIP(host) === 0 ? (await lookup(host)).address : host;
 }
 
 /**

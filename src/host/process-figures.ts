@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { orElse } from '../lib/or-else.ts';
 
 /** What this process has used of the processor, and what it holds at this moment. */
 export function processFigures(): {
@@ -10,15 +11,7 @@ export function processFigures(): {
   return {
     cpuSeconds: (user + system) / 1e6,
     residentBytes: process.memoryUsage.rss(),
-    openFileDescriptors: openDescriptors(),
+    // Without the one by which they are listed; 0 where no list is to be had.
+    openFileDescriptors: orElse(() => readdirSync('/dev/fd').length - 1, 0),
   };
-}
-
-/** Without the one by which they are listed; 0 where no list is to be had. */
-function openDescriptors(): number {
-  try {
-    return readdirSync('/dev/fd').length - 1;
-  } catch {
-    return 0;
-  }
 }

@@ -40,12 +40,7 @@ const evictionSchema = z.object({ day: z.string().check(z.regex(/^\d{4}-\d\d-\d\
 
 type Eviction = Readonly<z.infer<typeof evictionSchema>>;
 
-interface Remembered {
-  readonly ports: readonly number[];
-  readonly eviction: Eviction | null;
-}
-
-const FORMAT: StateFormat<Remembered> = {
+const FORMAT: StateFormat<{ readonly ports: readonly number[]; readonly eviction: Eviction | null }> = {
   lost: 'the source ports are',
   notRemembered: 'source ports are',
   parse: ({ evictions, ...lists }) =>

@@ -2,16 +2,16 @@ import { Worker } from 'node:worker_threads';
 import { errorText } from '../lib/text.ts';
 import type { Notifier } from './sd-notify.ts';
 
-export interface WatchdogDeps {
-  readonly onProblem: (message: string) => void;
-}
-
 /**
  * Starts a watchdog of our own where TUNNELD_WATCHDOG=SECONDS requests one and the service manager has none, as
  * launchd. A thread ends the process when `watchdog()` has not been called for that long; the service manager then
  * starts a new one. The variable is removed from `env`, for children have no watchdog. The time starts at once.
  */
-export function withWatchdogThread(notifier: Notifier, env: NodeJS.ProcessEnv, { onProblem }: WatchdogDeps): Notifier {
+export function withWatchdogThread(
+  notifier: Notifier,
+  env: NodeJS.ProcessEnv,
+  onProblem: (message: string) => void,
+): Notifier {
   const wanted = env['TUNNELD_WATCHDOG'];
   delete env['TUNNELD_WATCHDOG'];
   if (!wanted || notifier.watchdogMs !== null) return notifier;

@@ -11,10 +11,6 @@ import { listenAtPath } from './unix-listener.ts';
  */
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse, endless: () => void) => void;
 
-export interface HttpServer {
-  close(): Promise<void>;
-}
-
 /**
  * Serves HTTP to clients that may be hostile: few of them at a time, each with one request of a few KiB that must come within seconds, and
  * one answer that must be taken in a bounded time. Its timers are those of its clients: without one it never wakes the process. Rejects
@@ -24,14 +20,14 @@ export async function openHttpServer(
   listen: Endpoint,
   handler: HttpHandler,
   { clock }: { readonly clock: Clock },
-): Promise<HttpServer> {
+): Promise<{ close(): Promise<void> }> {
   // Never listens itself: what Node checks again and again for a server that does is checked below, once a client.
   const http = createHttpServer({ maxHeaderSize: MAX_HEAD_BYTES, noDelay: true });
   http.maxRequestsPerSocket = 1;
   // What comes behind the one request is not collected while its answer lasts.
   http.on('dropRequest', (_, socket) => socket.destroy());
   http.on('clientError', (_, socket) => socket.destroy());
-  http.on('checkContinue', (_, response: ServerResponse) => refuseBody(response));
+  http.on('checkContinue', (_, response: ServerResponse) => response.writeHead(413, { connection: 'close' }).end());
   http.on('upgrade', (_, socket) => socket.destroy());
   http.on('connect', (_, socket) => socket.destroy());
   const clients = new Map<Socket, Client>();
@@ -89,10 +85,6 @@ const HEAD_MS = 10_000;
 const ANSWER_MS = 30_000;
 /** Those who look at the page hold one each. */
 const MAX_CLIENTS = 64;
-
-function refuseBody(response: ServerResponse): void {
-  response.writeHead(413, { connection: 'close' }).end();
-}
 
 async function listenOn(
   listen: Endpoint,

@@ -8,11 +8,6 @@ import type { Runner } from './steps/run-program.ts';
 import { checksumState } from './systemd/checksum.ts';
 import type { Step } from './steps/step.ts';
 
-export interface Removal {
-  readonly steps: readonly Step[];
-  readonly notes: readonly string[];
-}
-
 export interface RemovalRequest {
   readonly manager: Manager;
   readonly unitFile: string;
@@ -21,7 +16,7 @@ export interface RemovalRequest {
 }
 
 /** Plans the removal of the system's service. What the installation did not make stays. */
-export async function planRemoval(request: RemovalRequest, run: Runner): Promise<Removal> {
+export async function planRemoval(request: RemovalRequest, run: Runner): ReturnType<typeof planUnitRemoval> {
   const { steps, notes } = await planUnitRemoval(request);
   const backup = `${UNIT_FILE}.before-tunneld`;
   if (existsSync(backup))

@@ -1,28 +1,19 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ConfigEnvironment } from '../config/input/environment.ts';
 import { parseConfig } from '../config/parse.ts';
 import { readText } from '../lib/files/read-file.ts';
 import { readFileState } from './steps/files.ts';
 import { UserError } from '../lib/user-error.ts';
 import { type Manager, systemdVersion, UNIT, unitState, userManager } from './systemd/manager.ts';
-import type { Program } from './systemd/program.ts';
 import { mustRun, type Runner } from './steps/run-program.ts';
 import { withChecksum, checksumState } from './systemd/checksum.ts';
 import type { Step } from './steps/step.ts';
-import type { Plan } from './plan-system.ts';
+import type { Plan, SystemRequest } from './plan-system.ts';
 import { OLDEST_SYSTEMD, userUnit } from './systemd/unit-file.ts';
 import { EXIT } from '../lib/exit-code.ts';
 
-export interface UserRequest {
-  readonly copyFrom: string | null;
-  readonly program: Program;
-  readonly here: ConfigEnvironment;
-  readonly run: Runner;
-}
-
 /** Plans the installation of a user's own service, in the user's home; changes nothing. */
-export async function planUser({ copyFrom, program, here, run }: UserRequest): Promise<Plan> {
+export async function planUser({ copyFrom, program, here, run }: Omit<SystemRequest, 'config'>): Promise<Plan> {
   const manager = userManager(run);
   const systemd = await systemdVersion(manager, OLDEST_SYSTEMD);
   await checkManager(manager);

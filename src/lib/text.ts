@@ -1,4 +1,5 @@
 import { maskSecrets } from './secrets.ts';
+import { orElse } from './or-else.ts';
 
 /**
  * Makes text from outside (a server, a visitor, a file) safe for a terminal and for a log of one line per message:
@@ -57,11 +58,7 @@ export function firstLine(text: string, maxLength = 120): string {
 
 /** The text behind its percent encoding (RFC 3986 section 2.1); one that is not encoded stays as it is. */
 export function decodePercent(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+  return orElse(() => decodeURIComponent(text), text);
 }
 
 /** The message of anything that was thrown. */
@@ -77,6 +74,12 @@ export function errorCode(error: unknown): string | undefined {
 /** `1 tunnel`, `2 tunnels`. */
 export function plural(count: number, one: string): string {
   return `${count} ${count === 1 ? one : `${one}s`}`;
+}
+
+/** At most this many of them, and how many more there are. */
+export function firstFew(texts: readonly string[], most: number): readonly string[] {
+  const more = texts.length - most;
+  return more > 0 ? [...texts.slice(0, most), `and ${more} more`] : texts;
 }
 
 /** The time since then (ISO 8601). */

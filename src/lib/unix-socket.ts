@@ -1,6 +1,7 @@
 import { lstatSync } from 'node:fs';
 import { connect, type ListenOptions, type Server } from 'node:net';
 import { errorCode } from './text.ts';
+import { orElse } from './or-else.ts';
 
 /** The limit of an address on Linux, in bytes and without its terminator (unix(7)); Node would cut a longer path. */
 export const MAX_SOCKET_PATH = 107;
@@ -43,10 +44,6 @@ export function listenWithMask(server: Server, options: ListenOptions, mask = 0)
 
 /** Identifies the file at a path, for a later comparison; null where there is none. */
 export function fileIdentity(path: string): string | null {
-  try {
-    const { dev, ino } = lstatSync(path, { bigint: true });
-    return `${dev}:${ino}`;
-  } catch {
-    return null;
-  }
+  const stats = orElse(() => lstatSync(path, { bigint: true }), null);
+  return stats && `${stats.dev}:${stats.ino}`;
 }

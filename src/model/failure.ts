@@ -5,12 +5,6 @@ import { UserError } from '../lib/user-error.ts';
 /** Whether it may pass by itself, or a person must act. Both are retried for ever, the second slowly. */
 export type FailureKind = 'transient' | 'needs-human';
 
-interface FailureEntry {
-  readonly kind: FailureKind;
-  readonly title: string;
-  readonly hint: string;
-}
-
 /** Every way in which a tunnel can fail. Status, logs, doctor, tests and documents use these codes and no others. */
 export const FAILURES = {
   'network-down': {
@@ -108,7 +102,7 @@ export const FAILURES = {
     title: 'a bug in tunneld',
     hint: 'Please report it with the log lines around it.',
   },
-} as const satisfies Record<string, FailureEntry>;
+} as const satisfies Record<string, { kind: FailureKind; title: string; hint: string }>;
 
 export type FailureCode = keyof typeof FAILURES;
 

@@ -1,3 +1,4 @@
+import { parseLogLine, tunnelOfLine } from '../lib/log/format.ts';
 import { escapeControls } from '../lib/text.ts';
 import { byId, element } from './dom.ts';
 import { formatTime } from './format.ts';
@@ -20,7 +21,8 @@ export function logView(): LogView {
     const known = new Set(shown.of === select.value ? shown.entries : []);
     // Lines that stay are left alone: a reader may be marking text.
     const before = known.size === 0 ? [] : entries.filter((entry) => known.has(entry));
-    const passing = (entry: LogEntry) => select.value === '' || tunnelOf(entry) === select.value;
+    const passing = (entry: LogEntry) =>
+      select.value === '' || ('line' in entry && tunnelOfLine(entry.line) === select.value);
     const kept = before.filter(passing).length;
     while (box.childElementCount > kept) box.firstElementChild?.remove();
     box.append(...entries.filter((entry) => !known.has(entry) && passing(entry)).map((entry) => lineOf(entry, now)));
@@ -51,7 +53,7 @@ export function logView(): LogView {
 
 function lineOf(entry: LogEntry, now: number): HTMLElement {
   if ('omitted' in entry) return element('p', { class: 'faint' }, `(${entry.omitted} lines left out)`);
-  const { level, time, tunnel, msg, ...rest } = parse(entry.line);
+  const { level, time, tunnel, msg, ...rest } = parseLogLine(entry.line) ?? {};
   const [name, look] = LEVELS.get(Number(level)) ?? ['info', ''];
   const details = Object.entries(rest).map(
     ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
@@ -75,17 +77,3 @@ const LEVELS = new Map<number, readonly [string, string]>([
   [50, ['error', 'error']],
   [60, ['fatal', 'error']],
 ]);
-
-function tunnelOf(entry: LogEntry): string | null {
-  const tunnel = 'line' in entry ? parse(entry.line)['tunnel'] : null;
-  return typeof tunnel === 'string' ? tunnel : null;
-}
-
-function parse(line: string): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-  } catch {
-    return {};
-  }
-}

@@ -30,16 +30,11 @@ export function linePath(
 }
 
 /** Pure: the same as an area above the bottom. */
-export function areaPath(values: readonly number[], steps: number, max: number, { width, height }: PlotSize): string {
-  const step = width / steps;
-  const first = steps - values.length;
+export function areaPath(values: readonly number[], steps: number, max: number, size: PlotSize): string {
   if (values.length === 0) return '';
-  const tops = values.map((value, index) => {
-    const x = (first + index) * step;
-    const y = height - (Math.min(value, max) / max) * height;
-    return `L${round(x)} ${round(y)}H${round(x + step)}`;
-  });
-  return `M${round(first * step)} ${height}${tops.join('')}L${width} ${height}Z`;
+  const { width, height } = size;
+  const start = round((steps - values.length) * (width / steps));
+  return `M${start} ${height}${linePath(values, steps, max, size).replace('M', 'L')}L${width} ${height}Z`;
 }
 
 /** Pure: the end of an axis for values up to this: 1, 2 or 5 times a power of ten. */

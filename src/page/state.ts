@@ -1,14 +1,10 @@
-import type { DaemonPart, HistoryPart, PageChange, PageDocument, SamplesPart } from '../http/page/document.ts';
+import type { DaemonPart, PageChange, PageDocument, SamplesPart } from '../http/page/document.ts';
 import type { Series } from '../http/page/samples.ts';
 import type { TunnelStatus } from '../status/document.ts';
 import { own } from './own.ts';
 
-export interface PageState {
-  readonly daemon: DaemonPart;
-  readonly tunnels: readonly TunnelStatus[];
-  readonly history: HistoryPart;
+export interface PageState extends Omit<PageDocument, 'log'> {
   readonly log: readonly LogEntry[];
-  readonly samples: SamplesPart;
   /** Bytes a second of each tunnel between the last two events; null before the second. */
   readonly rates: Readonly<Record<string, Rate>>;
 }

@@ -22,6 +22,8 @@ export function addSetupCommands(program: Command, definitions: Definitions): vo
 
 const JUMP = "allow the tunnel's key to reach the device's port through the server even with `verify: off`";
 const SPARE = 'make a spare host key on the server, for the day on which its host key is replaced';
+const VIA_EACH =
+  'set the server up now, over an ssh login of yours that may become root ([me@]server[:port]); once for each of several servers';
 const NO_WAIT = 'exit without waiting until the script for the server has run there';
 
 function addInit(program: Command, { run }: Definitions): void {
@@ -132,12 +134,7 @@ function addRekey(program: Command, { run }: Definitions): void {
         'give a tunnel a new key, and drop the old one when the new one works; run again, it goes on where it was',
       )
       .argument('<name>', 'a tunnel')
-      .option(
-        '--via <server>',
-        'set the server up now, over an ssh login of yours that may become root ([me@]server[:port]); once for each of several servers',
-        collect,
-        [],
-      )
+      .option('--via <server>', VIA_EACH, collect, [])
       .option('--jump', JUMP)
       .option('--no-wait', NO_WAIT)
       .option('--yes', 'set the server up without asking'),
@@ -177,12 +174,7 @@ function addNewIdentity(program: Command, { run }: Definitions): void {
       .description("give a device whose card was copied from another's a key, a user and ports of its own")
       .argument('[name]', 'a tunnel')
       .option('--name <name>', 'call the device this (default: its host name, where the original had another)')
-      .option(
-        '--via <server>',
-        'set the server up now, over an ssh login of yours that may become root ([me@]server[:port]); once for each of several servers',
-        collect,
-        [],
-      )
+      .option('--via <server>', VIA_EACH, collect, [])
       .option('--port <port>', 'take this port of the server, where --via does not choose one')
       .option('--jump', JUMP)
       .option('--no-wait', NO_WAIT)

@@ -6,6 +6,11 @@ export function sharesUser(one: TunnelSpec, other: TunnelSpec): boolean {
   return one.user === other.user && serverKey(one) === serverKey(other);
 }
 
+/** The others that do so. */
+export function sharingUser(tunnel: TunnelSpec, all: readonly TunnelSpec[]): readonly TunnelSpec[] {
+  return all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
+}
+
 /** Whether they may do so with the same key, so that one line of authorized_keys applies to both. */
 export function sharesKey(one: TunnelSpec, other: TunnelSpec): boolean {
   if (one.name === other.name) return true;

@@ -73,12 +73,10 @@ function replaced(text: string, before: Node, value: EditedValue): string {
 function eachReplaced(text: string, nodes: readonly unknown[], values: readonly EditedValue[]): string {
   return nodes.reduceRight<string>((edited, node, index) => {
     const value = values[index]!;
-    return !isNode(node) || !node.range || same(node, value) ? edited : replaced(edited, node, value);
+    return !isNode(node) || !node.range || (isScalar(node) && node.value === value)
+      ? edited
+      : replaced(edited, node, value);
   }, text);
-}
-
-function same(node: Node, value: EditedValue): boolean {
-  return isScalar(node) && node.value === value;
 }
 
 /** Before the first key, in its line or above it. */

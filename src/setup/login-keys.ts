@@ -12,6 +12,7 @@ import { TunnelFailure } from '../model/failure.ts';
 import type { ServerSpec, TunnelSpec } from '../model/spec.ts';
 import type { KeyCertificate, PublicKey } from '../server-rules/server-setup.ts';
 import { publicKeyOf, type PublicKeys, readPublicKeys } from './public-key.ts';
+import { orElse } from '../lib/or-else.ts';
 
 type LoginSpec = Parameters<typeof readPublicKeys>[0] & Pick<ServerSpec, 'user' | 'certificateFiles' | 'identityAgent'>;
 
@@ -119,9 +120,5 @@ function isWritable(principal: string): boolean {
 
 /** Whether a forced command is the one of the line. */
 function isNothing(data: Buffer): boolean {
-  try {
-    return new WireReader(data).text() === 'false';
-  } catch {
-    return false;
-  }
+  return orElse(() => new WireReader(data).text() === 'false', false);
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../lib/async/clock.ts';
 import type { ForwardSpec } from '../model/spec.ts';
 import type { Loop } from './tunnel-runner.ts';
-import { conflicting } from './replacement.ts';
+import { conflicting } from './conflicts.ts';
 
 /** Listeners that pass from the predecessors of a tunnel to their replacement. */
 export interface Handover {

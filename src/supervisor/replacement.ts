@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Endpoint } from '../model/endpoint.ts';
 import { tunnelOf } from '../model/redundancy.ts';
-import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
+import type { TunnelSpec } from '../model/spec.ts';
 import type { TunnelState } from '../model/state.ts';
 import { groupBy } from '../lib/maps.ts';
+import { conflicting, listenerKey } from './conflicts.ts';
 
 /** A tunnel that runs. */
 interface Running {
@@ -34,7 +34,7 @@ export function planReplacement<T extends Running>(
   wanted: readonly TunnelSpec[],
   unchanged: ReadonlySet<string>,
 ): Replacement<T> {
-  const all = new Set(running.flatMap(loopsOf));
+  const all = new Set(running.flatMap(({ loop, previous }) => [loop, ...previous]));
   const changes = wanted.filter(({ name }) => !unchanged.has(name));
   const stays = ({ loop }: Position<T>) => unchanged.has(loop.spec.name);
   const staying = running.filter(stays);
@@ -77,10 +77,6 @@ function keepServers<T extends Running>(
   }
 }
 
-function loopsOf<T>({ loop, previous }: Position<T>): readonly T[] {
-  return [loop, ...previous];
-}
-
 /** The running tunnels, predecessors included, that are just as they are wanted, by name. */
 function stillRunning<T extends Running>(running: Iterable<T>, wanted: readonly TunnelSpec[]): Map<string, T> {
   const named = groupBy(running, ({ spec }) => spec.name);
@@ -120,34 +116,4 @@ function predecessorsIn<T extends Running>(
       });
     return [...new Set(predecessors)];
   };
-}
-
-/** Forwards that collide have the same key. */
-function listenerKey({ kind, listen }: ForwardSpec): string {
-  return `${kind === 'remote'} ${listen.type === 'unix' ? listen.path : listen.port}`;
-}
-
-/**
- * Indices of the forwards of `old` whose listeners `next` wants as well. Two listeners with one port collide whatever their addresses:
- * which of those overlap is not known here. `any` ignores the server's name too, because one server may have two; not
- * between the servers of one tunnel.
- */
-export function conflicting(old: TunnelSpec, next: TunnelSpec, server: 'same' | 'any'): readonly number[] {
-  const isElsewhere = old.name !== next.name && tunnelOf(old.name) === tunnelOf(next.name);
-  const sameServer = (server === 'any' && !isElsewhere) || (old.host === next.host && old.port === next.port);
-  return [...old.forwards.entries()]
-    .filter(([, mine]) => next.forwards.some((theirs) => collide(mine, theirs, sameServer)))
-    .map(([index]) => index);
-}
-
-function collide(mine: ForwardSpec, theirs: ForwardSpec, sameServer: boolean): boolean {
-  const remote = mine.kind === 'remote';
-  if (remote !== (theirs.kind === 'remote') || (remote && !sameServer)) return false;
-  return sameListener(mine.listen, theirs.listen);
-}
-
-function sameListener(one: Endpoint, other: Endpoint): boolean {
-  if (one.type === 'unix' || other.type === 'unix')
-    return one.type === 'unix' && other.type === 'unix' && one.path === other.path;
-  return one.port === other.port && one.port !== 0;
 }

@@ -105,7 +105,7 @@ describe('the watchdog of our own', { concurrency: true }, () => {
 
   test('does not watch a program when tunneld starts it', () => {
     const env = { TUNNELD_WATCHDOG: '60', PATH: '/bin' };
-    withWatchdogThread(createNotifier({}, { pid: 1, onProblem: assert.fail }), env, { onProblem: assert.fail });
+    withWatchdogThread(createNotifier({}, { pid: 1, onProblem: assert.fail }), env, assert.fail);
     assert.deepEqual(env, { PATH: '/bin' });
   });
 

@@ -116,15 +116,9 @@ async function connectToAny({ connection }: OpenLogin, targets: readonly TcpEndp
     if (answers.includes('no'))
       willing ??= { verdict: 'open', detail: `the server tried to connect to ${where('no')}` };
   }
-  return willing ?? { verdict: 'closed', detail: `${targets.length} were refused, such as ${examples(targets)}` };
+  const examples = targets.slice(0, 3).map(formatEndpoint).join(', ');
+  return willing ?? { verdict: 'closed', detail: `${targets.length} were refused, such as ${examples}` };
 }
 
 /** Few enough for any server, enough not to wait for each answer. */
 const AT_ONCE = 16;
-
-function examples(targets: readonly TcpEndpoint[]): string {
-  return targets
-    .slice(0, 3)
-    .map((target) => formatEndpoint(target))
-    .join(', ');
-}

@@ -29,7 +29,7 @@ export async function listenOnOtherPort(
 ): Promise<Observation> {
   const examples = range === PRIVILEGED ? [25, 80, 443] : neighbours(access);
   const ports = [...new Set([...examples, randomInt(range.low, range.high + 1), randomInt(range.low, range.high + 1)])]
-    .map(localPort)
+    .map((port) => ({ type: 'tcp', host: 'localhost', port }) as const)
     .filter((at) => !allowsListen(access.listens, at));
   const granted = await Promise.all(ports.map((at) => whileListening(connection, at, async () => at.port)));
   const port = granted.find((one) => one !== null);
@@ -48,10 +48,6 @@ function neighbours({ listens }: Access): readonly number[] {
 }
 
 const MAX_NEAR = 20;
-
-function localPort(port: number): TcpEndpoint {
-  return { type: 'tcp', host: 'localhost', port };
-}
 
 /**
  * Has the server listen on all its addresses. OpenSSH says yes to that and listens on localhost alone where GatewayPorts is `no`

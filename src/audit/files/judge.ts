@@ -1,5 +1,5 @@
 import { isForServer, type Access } from '../../server-rules/access.ts';
-import { printable } from '../../lib/text.ts';
+import { printable, firstFew } from '../../lib/text.ts';
 import type { ForwardSpec } from '../../model/spec.ts';
 import type { Finding } from '../findings/finding.ts';
 import { type Hole, IN_RULES } from '../findings/hole.ts';
@@ -114,9 +114,7 @@ const MAX_DETAILS = 5;
 
 function findingOf(hole: Hole, details: readonly string[] | undefined): Finding {
   if (details === undefined) return { hole, verdict: 'closed', detail: '' };
-  const unique = [...new Set(details)];
-  const more = unique.length > MAX_DETAILS ? [`and ${unique.length - MAX_DETAILS} more`] : [];
-  return { hole, verdict: 'open', detail: [...unique.slice(0, MAX_DETAILS), ...more].join('; ') };
+  return { hole, verdict: 'open', detail: firstFew([...new Set(details)], MAX_DETAILS).join('; ') };
 }
 
 interface Extra {

@@ -35,11 +35,6 @@ import { findConfig } from '../find/config-file.ts';
 import { noSuchTunnel } from '../text/no-such-tunnel.ts';
 import { wantsColour } from '../text/color.ts';
 
-export interface DoctorOptions {
-  readonly json: boolean;
-  readonly fix: boolean;
-}
-
 /** Where the steps are printed. */
 export interface DoctorOutput {
   readonly isTTY: boolean;
@@ -50,7 +45,7 @@ export interface DoctorOutput {
 export async function doctor(
   flag: string | null,
   name: string | null,
-  options: DoctorOptions,
+  options: { readonly json: boolean; readonly fix: boolean },
   to: DoctorOutput = process.stdout,
 ): Promise<number> {
   const steps: Step[] = [];

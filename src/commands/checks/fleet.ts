@@ -12,7 +12,7 @@ import { loginDeps } from '../find/login-deps.ts';
 import { wantsColour } from '../text/color.ts';
 import { fleetMetrics } from '../text/fleet-metrics.ts';
 import { fleetCheck, formatFleet, isWell } from '../text/fleet-text.ts';
-import { createQuestions, type Questions } from '../text/prompt.ts';
+import { withQuestions, type Questions } from '../text/prompt.ts';
 
 export interface FleetOptions {
   readonly json: boolean;
@@ -28,19 +28,19 @@ export interface FleetOptions {
 export async function fleet(servers: readonly string[], options: FleetOptions): Promise<number> {
   if ([options.json, options.prometheus, options.nagios].filter(Boolean).length > 1)
     throw new UserError('--json, --prometheus and --nagios exclude each other', EXIT.usage);
-  const questions = createQuestions(false);
-  const surveys = await Promise.all(servers.map((server) => surveyOf(server, questions)));
-  try {
-    for (;;) {
-      const answers = withStandby(await lookAtAll(surveys, questions));
-      print(answers, options);
-      if (!options.watch) return codeOf(answers, options);
-      await sleep(systemClock, WATCH_MS);
+  return await withQuestions(false, async (questions) => {
+    const surveys = await Promise.all(servers.map((server) => surveyOf(server, questions)));
+    try {
+      for (;;) {
+        const answers = withStandby(await lookAtAll(surveys, questions));
+        print(answers, options);
+        if (!options.watch) return codeOf(answers, options);
+        await sleep(systemClock, WATCH_MS);
+      }
+    } finally {
+      await Promise.all(surveys.map((survey) => survey.close()));
     }
-  } finally {
-    questions.close();
-    await Promise.all(surveys.map((survey) => survey.close()));
-  }
+  });
 }
 
 const WATCH_MS = 5000;

@@ -8,12 +8,12 @@ import { MAX_TRIAL_MS } from '../../control/protocol.ts';
 import { sleep, systemClock } from '../../lib/async/clock.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { readText } from '../../lib/files/read-file.ts';
-import { errorText, formatDuration } from '../../lib/text.ts';
+import { formatDuration } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { createCandidate, removeCandidate } from '../../config/candidate.ts';
 import { isMeant, tunnelOf } from '../../model/redundancy.ts';
 import type { StatusDocument, TunnelStatus } from '../../status/document.ts';
-import { confirm, toStdout } from './confirm.ts';
+import { confirm, refusedTo, toStdout } from './confirm.ts';
 import { request } from '../find/daemon-request.ts';
 import { describeReload, tryToHandOverKeys } from './reload.ts';
 
@@ -59,7 +59,9 @@ async function tryOut(
   { withinMs, asksConfirm, print }: Trial,
 ): Promise<void> {
   outliveTerminal();
-  const name = await writeCandidate(target, text, trial?.candidate ?? null);
+  const name = await createCandidate(target, text, trial?.candidate ?? null).catch(
+    refusedTo(`cannot write beside ${target}`),
+  );
   await tryToHandOverKeys();
   try {
     const result = await request(flag, { command: 'apply', candidate: name, withinMs }, null);
@@ -142,15 +144,6 @@ function describeWaiting({ tunnels }: StatusDocument, names: readonly string[]):
       return `waiting for ${name}: ${phase}${why}\n`;
     })
     .join('');
-}
-
-async function writeCandidate(target: string, text: string, inUse: string | null): Promise<string> {
-  try {
-    return await createCandidate(target, text, inUse);
-  } catch (error) {
-    const cure = process.getuid?.() === 0 ? '' : ' (try sudo)';
-    throw new UserError(`cannot write beside ${target}: ${errorText(error)}${cure}`, EXIT.failed, { cause: error });
-  }
 }
 
 function readTime(text: string): number {

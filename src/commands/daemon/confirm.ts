@@ -1,4 +1,4 @@
-import { installCandidate, removeCandidate, type InstalledCandidate } from '../../config/candidate.ts';
+import { installCandidate, removeCandidate } from '../../config/candidate.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
@@ -11,7 +11,7 @@ export async function confirm(flag: string | null, print: (text: string) => void
   if (trial.waitingFor.length > 0)
     throw new UserError(`not confirmed, because not every tunnel is up: ${trial.waitingFor.join(', ')}`);
   // The file comes first: the daemon keeps only what its file says, so that only a user who may write the file can keep it.
-  const installed = await install(config, trial.candidate);
+  const installed = await installCandidate(config, trial.candidate).catch(refusedTo('not confirmed'));
   try {
     await request(flag, { command: 'confirm' }, null);
   } catch (error) {
@@ -27,11 +27,10 @@ export function toStdout(text: string): void {
   process.stdout.write(text);
 }
 
-async function install(config: string, candidate: string): Promise<InstalledCandidate> {
-  try {
-    return await installCandidate(config, candidate);
-  } catch (error) {
+/** For what root could do. */
+export function refusedTo(what: string): (error: unknown) => never {
+  return (error) => {
     const cure = process.getuid?.() === 0 ? '' : ' (try sudo)';
-    throw new UserError(`not confirmed: ${errorText(error)}${cure}`, EXIT.failed, { cause: error });
-  }
+    throw new UserError(`${what}: ${errorText(error)}${cure}`, EXIT.failed, { cause: error });
+  };
 }

@@ -4,16 +4,15 @@ import { EXIT } from '../../lib/exit-code.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { formatHistory } from '../text/history-text.ts';
 
-export interface HistoryOptions {
-  readonly since: string;
-  readonly json: boolean;
-}
-
 /** Shows the outages of all tunnels, or of one, and for how much of the time it was up. */
-export async function history(config: string | null, name: string | null, options: HistoryOptions): Promise<void> {
-  const sinceMs = durationOf(options.since);
+export async function history(
+  config: string | null,
+  name: string | null,
+  { since, json }: { readonly since: string; readonly json: boolean },
+): Promise<void> {
+  const sinceMs = durationOf(since);
   if (sinceMs === null || sinceMs < 1000)
     throw new UserError('--since: it must be a time such as 7d, 12h or 1w', EXIT.usage);
   const result = await request(config, { command: 'history', name, sinceMs }, name);
-  process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : formatHistory(result));
+  process.stdout.write(json ? `${JSON.stringify(result, null, 2)}\n` : formatHistory(result));
 }

@@ -94,7 +94,7 @@ async function runDaemon(
     log.error(`${problem}\n${config.file} is not valid: the last configuration that worked runs instead`);
   const onProblem = (message: string) => log.warn(message);
   const systemd = createNotifier(process.env, { pid: process.pid, onProblem });
-  const notifier = withWatchdogThread(systemd, process.env, { onProblem });
+  const notifier = withWatchdogThread(systemd, process.env, onProblem);
 
   // Until here these signals end the process at once.
   signals.collect('SIGTERM', 'SIGINT', 'SIGQUIT');

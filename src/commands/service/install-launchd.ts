@@ -21,6 +21,7 @@ import { UserError } from '../../lib/user-error.ts';
 import { daemonEnvironment, requestedService } from './launchd-service.ts';
 import { showStatus } from '../daemon/status.ts';
 import { report } from '../text/report.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 export interface InstallOptions {
   /** For this user alone. */
@@ -60,16 +61,14 @@ export async function installService(
     await apply([...plan, ...loadingSteps(service)]);
     return;
   }
-  const before = { plist: await textOf(service.plist), daemon: await daemonAt(config.control.socket) };
+  const before = { plist: textOf(service.plist), daemon: await daemonAt(config.control.socket) };
   await apply(plan);
   if (!options.start) {
     report(`${service.plist} is installed; the service starts with this system`);
     return;
   }
   const unchanged =
-    before.plist !== null &&
-    before.plist === (await textOf(service.plist)) &&
-    !(await isNewerThan(service, before.daemon));
+    before.plist !== null && before.plist === textOf(service.plist) && !(await isNewerThan(service, before.daemon));
   const launchctl = systemLaunchctl(process.env);
   if (unchanged && before.daemon?.version === VERSION && (await isLoaded(service, launchctl))) {
     report(`nothing to do: ${service.target} is installed and runs`);
@@ -122,19 +121,15 @@ async function silence(service: LaunchdService): Promise<UserError> {
     `launchd has loaded ${service.target}, but no daemon answers; launchd goes on starting it; last lines of its log:`,
   ];
   for (const file of [crashLog(service), serviceEnvironment(service)['TUNNELD_LOG_FILE'] ?? '']) {
-    const lines = ((await textOf(file)) ?? '').trimEnd().split('\n').slice(-5);
+    const lines = (textOf(file) ?? '').trimEnd().split('\n').slice(-5);
     for (const line of lines) if (line !== '') texts.push(`${file}: ${escapeControls(line)}`);
   }
   return new UserError(texts.join('\n'));
 }
 
-async function textOf(path: string): Promise<string | null> {
-  try {
-    // The log belongs to the account, which could have put a link there to what only root may read.
-    return readAsOwner(path, MAX_LOG_BYTES).toString('utf8');
-  } catch {
-    return null;
-  }
+function textOf(path: string): string | null {
+  // The log belongs to the account, which could have put a link there to what only root may read.
+  return orElse(() => readAsOwner(path, MAX_LOG_BYTES).toString('utf8'), null);
 }
 
 /** Our own log ends at 5 MiB. */

@@ -8,7 +8,7 @@ import { readIfReadable } from '../../lib/files/read-file.ts';
 import { errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import type { Step } from '../../install/steps/step.ts';
-import { lock } from '../../install/steps/lock.ts';
+import { withLock } from '../../install/steps/lock.ts';
 import { type Manager, systemManager, UNIT, unitState } from '../../install/systemd/manager.ts';
 import { thisProgram } from '../../install/systemd/program.ts';
 import { runProgram } from '../../install/steps/run-program.ts';
@@ -36,7 +36,7 @@ export async function install(flag: string | null, options: InstallOptions): Pro
     return EXIT.ok;
   }
   requireSystemd(options.user);
-  if ((await workAlone(flag, options)) === 'done') return EXIT.ok;
+  if ((await withLock(lockFile(options.user), () => work(flag, options))) === 'done') return EXIT.ok;
   report('this goes on even if the connection ends, until the new unit works or the old one is back:');
   return await runInOwnUnit(rollbackScript(await unitState(systemManager(runProgram))));
 }
@@ -46,15 +46,6 @@ export function lockFile(user: boolean): string {
   const directory = process.env['XDG_RUNTIME_DIR'];
   if (directory) return `${directory}/tunneld-install.lock`;
   throw new UserError(NO_MANAGER);
-}
-
-async function workAlone(flag: string | null, options: InstallOptions): Promise<'done' | 'in own unit'> {
-  const unlock = await lock(lockFile(options.user));
-  try {
-    return await work(flag, options);
-  } finally {
-    await unlock();
-  }
 }
 
 /** What ends a tunnel has to be done in a unit of its own: this command may have come through that tunnel. */

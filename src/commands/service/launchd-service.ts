@@ -5,6 +5,7 @@ import { chooseAccount, readAccount } from '../../install/launchd/account.ts';
 import { launchdService, type LaunchdService, serviceEnvironment } from '../../install/launchd/service.ts';
 import { stablePath } from '../../install/launchd/stable-path.ts';
 import { findConfig } from '../find/config-file.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 /** The service that the caller asks for: a daemon with sudo, or an agent with --user. Rejects with a UserError. */
 export async function requestedService(
@@ -18,7 +19,7 @@ export async function requestedService(
   const wanted = {
     kind,
     account,
-    node: stablePath(process.execPath, real),
+    node: stablePath(process.execPath, (path) => orElse(() => realpathSync(path), null)),
     program: resolve(process.argv[1]!),
   } as const;
   const unnamed = launchdService({ ...wanted, config: '' });
@@ -29,12 +30,4 @@ export async function requestedService(
 export function daemonEnvironment(service: LaunchdService, caller: ConfigEnvironment): ConfigEnvironment {
   const { home, name: userName, uid } = service.account;
   return { ...caller, home, userName, uid, env: serviceEnvironment(service), directory: '/' };
-}
-
-function real(path: string): string | null {
-  try {
-    return realpathSync(path);
-  } catch {
-    return null;
-  }
 }

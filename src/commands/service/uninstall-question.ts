@@ -12,6 +12,7 @@ import type { ServerSpec } from '../../model/spec.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { confirmOnce, NoTerminalError } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 export interface UninstallQuestion {
   readonly purge: boolean;
@@ -51,12 +52,11 @@ export async function confirmUninstall({ purge, yes, config, client }: Uninstall
 
 /** A visitor of a tunnel reaches sshd from the device itself. */
 function isOfThisDevice(address: string): boolean {
-  if (isLoopbackAddress(address)) return true;
-  try {
-    return Object.values(networkInterfaces()).some((list) => list?.some((entry) => entry.address === address));
-  } catch {
-    return false; // a sandbox may forbid it
-  }
+  // A sandbox may forbid to list them.
+  const interfaces = orElse(networkInterfaces, {});
+  return (
+    isLoopbackAddress(address) || Object.values(interfaces).some((list) => list?.some((one) => one.address === address))
+  );
 }
 
 /** The address from which the login of this process came, as sshd has it; null for one at the console. sudo does not pass it on. */

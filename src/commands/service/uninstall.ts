@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { loadConfig } from '../../config/load.ts';
 import { applyChanges, changesOf } from '../../install/steps/apply-changes.ts';
-import { lock } from '../../install/steps/lock.ts';
+import { withLock } from '../../install/steps/lock.ts';
 import { systemManager, userManager } from '../../install/systemd/manager.ts';
 import { CONFIG, serviceEnvironment, UNIT_FILE } from '../../install/systemd/service-paths.ts';
 import { planRemoval, planUnitRemoval } from '../../install/plan-removal.ts';
@@ -21,40 +21,30 @@ export async function uninstall(flag: string | null, options: UninstallOptions):
   if (process.platform === 'darwin')
     return await uninstallLaunchd(flag, options, applySteps(options.dryRun, runProgram));
   requireSystemd(options.user);
-  const unlock = await lock(lockFile(options.user));
-  try {
-    await work(options);
-  } finally {
-    await unlock();
-  }
+  await withLock(lockFile(options.user), () => work(options));
 }
 
 async function work({ user, dryRun, purge, yes }: UninstallOptions): Promise<void> {
-  const { steps, notes } = user ? await planForUser(purge) : await planForSystem(purge);
+  const { steps, notes } = user
+    ? await planForUser(purge)
+    : await planRemoval({ manager: systemManager(runProgram), unitFile: UNIT_FILE, purge }, runProgram);
   const changes = await changesOf(steps, runProgram);
   if (changes.length === 0) report('nothing to do: tunneld is not installed as a service');
   else if (dryRun) {
     printChanges(changes);
     report('nothing was changed (--dry-run)');
   } else {
-    const config = await (user ? ownConfig() : systemConfig()).catch(() => null);
+    const here = systemEnvironment();
+    const config = await (
+      user
+        ? loadConfig(join(homedir(), '.config/tunneld/config.yaml'), here)
+        : loadConfig(CONFIG, serviceEnvironment(here))
+    ).catch(() => null);
     await confirmUninstall({ purge, yes, config, client: clientOfLogin() });
     // Nothing is rolled back where something fails: what is gone was to go.
     for (const change of changes) await applyChanges([change], runProgram, reportChange);
   }
   for (const note of notes) report(note);
-}
-
-async function systemConfig() {
-  return await loadConfig(CONFIG, serviceEnvironment(systemEnvironment()));
-}
-
-async function ownConfig() {
-  return await loadConfig(join(homedir(), '.config/tunneld/config.yaml'), systemEnvironment());
-}
-
-async function planForSystem(purge: boolean) {
-  return planRemoval({ manager: systemManager(runProgram), unitFile: UNIT_FILE, purge }, runProgram);
 }
 
 async function planForUser(purge: boolean) {

@@ -14,7 +14,7 @@ import { firstLine } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { formatServer } from '../../model/state.ts';
 import { configuredTunnel } from '../find/configured-tunnel.ts';
-import { createQuestions } from '../text/prompt.ts';
+import { withQuestions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
 import { logIn } from './owner.ts';
 import { trustOther } from './owner-of.ts';
@@ -47,8 +47,7 @@ export async function printClientSetup(
 
 /** Runs the block on the laptop, over a login as init does for a server: agent, keys, or a password that is asked for. */
 async function installThere(paste: string, destination: string, alias: string): Promise<void> {
-  const questions = createQuestions(false);
-  try {
+  await withQuestions(false, async (questions) => {
     const laptop = await trustOther(
       await administrator(destination, await callersEnvironment(), '--install'),
       questions,
@@ -63,9 +62,7 @@ async function installThere(paste: string, destination: string, alias: string): 
       await login.close();
     }
     report(`${name} has it in ~/.ssh/config.d: there, \`ssh ${alias}\` reaches this device`);
-  } finally {
-    questions.close();
-  }
+  });
 }
 
 const OUTPUT_BYTES = 64 * 1024;

@@ -13,7 +13,7 @@ import { EXIT } from '../../lib/exit-code.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { formatEndpoint } from '../../model/endpoint.ts';
+import { formatAddress } from '../../model/endpoint.ts';
 import { serverKey } from '../../model/server-key.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { hasPort } from '../../server-rules/choose-port.ts';
@@ -48,7 +48,7 @@ export async function devicesOf(directory: string, chosen: Chosen): Promise<Devi
   for (const { name } of names.toSorted((a, b) => a.name.localeCompare(b.name))) {
     const device = checkDevice(name);
     const tunnels = await tunnelsOf(join(directory, name), chosen);
-    for (const tunnel of tunnels) servers.set(serverKey(tunnel), formatEndpoint({ type: 'tcp', ...tunnel }));
+    for (const tunnel of tunnels) servers.set(serverKey(tunnel), formatAddress(tunnel));
     const groups = tunnels.filter((one, index) => tunnels.findIndex((other) => sharesUser(one, other)) === index);
     for (const first of groups) {
       const same = tunnels.filter((one) => sharesUser(one, first));

@@ -10,8 +10,12 @@ import { hostOf } from './trust.ts';
 /** A login of the owner's (`[me@]server[:port]`) on the server of a tunnel that the configuration has. See openOwner(). */
 export async function openOwnerOf(tunnel: TunnelSpec, via: string, questions: Questions): Promise<Owner> {
   const admin = await administrator(via, await callersEnvironment());
-  const login = isServerOf(tunnel, admin) ? knownAs(tunnel, admin) : await trustOther(admin, questions);
-  return await openOwner(login, tunnel.user, questions);
+  return await openOwner(await trustLogin(tunnel, admin, questions), tunnel.user, questions);
+}
+
+/** The login, with the host key that it is to find there. */
+export async function trustLogin(tunnel: TunnelSpec, admin: TunnelSpec, questions: Questions): Promise<TunnelSpec> {
+  return isServerOf(tunnel, admin) ? knownAs(tunnel, admin) : await trustOther(admin, questions);
 }
 
 /** Whether the login reaches the server by the tunnel's own address. */

@@ -1,7 +1,7 @@
 import { hostKeyFor } from '../../setup/host-key-record.ts';
 import { readHostKeys } from '../../host/host-keys.ts';
 import { hasPort } from '../../server-rules/choose-port.ts';
-import { sharesUser } from '../../server-rules/same-login.ts';
+import { sharingUser } from '../../server-rules/same-login.ts';
 import { nixosModule } from '../../setup/script/nixos.ts';
 import { systemClock } from '../../lib/async/clock.ts';
 import { EXIT } from '../../lib/exit-code.ts';
@@ -14,7 +14,7 @@ import { LINUX, MACOS } from '../../setup/script/system.ts';
 import { undoScript } from '../../setup/script/undo.ts';
 import { checkUser } from '../../server-rules/names.ts';
 import { type KeyedTunnel, type ServerSetup, serverSetup } from '../../server-rules/server-setup.ts';
-import { formatEndpoint } from '../../model/endpoint.ts';
+import { formatAddress } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { configuredTunnel } from '../find/configured-tunnel.ts';
 
@@ -67,8 +67,8 @@ export async function serverSetupText(
   all: readonly TunnelSpec[],
   { jump, undo, spareHostKey = false, for: system }: Omit<ServerSetupOptions, 'from'>,
 ): Promise<string> {
-  const server = formatEndpoint({ type: 'tcp', host: tunnel.host, port: tunnel.port });
-  const others = all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
+  const server = formatAddress(tunnel);
+  const others = sharingUser(tunnel, all);
   const names = [tunnel, ...others].map((one) => one.name);
   if (undo && system === 'nixos') return NIXOS_UNDO;
   if (undo) {
@@ -82,7 +82,7 @@ export async function serverSetupText(
 
 /** What the server is set up for: all tunnels with this one's user. Throws a UserError where it cannot be. */
 export async function setupFor(tunnel: TunnelSpec, all: readonly TunnelSpec[], jump: boolean): Promise<ServerSetup> {
-  const others = all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
+  const others = sharingUser(tunnel, all);
   // What one script does not allow to a user it takes away: another tunnel's way in through the server is to stay.
   const rest = await Promise.all(others.map((one) => keyed(one, jump && hasPort(one))));
   return serverSetup([await keyed(tunnel, jump), ...rest]);

@@ -15,6 +15,7 @@ import {
 import { systemClock } from '../../lib/async/clock.ts';
 import { CA_SIGNATURE_ALGORITHMS } from '../../model/algorithms.ts';
 import { certificateText } from '../../model/host-certificate.ts';
+import { describeEntry, where } from '../../connection/known-hosts/explain.ts';
 import { fingerprint } from '../../connection/known-hosts/key-blob.ts';
 import { matchesHost } from '../../connection/known-hosts/match.ts';
 import type { KnownHostsEntry, KnownHostsProblem } from '../../connection/known-hosts/parse.ts';
@@ -75,7 +76,7 @@ export async function trustHostKey(
   const others = before.filter((entry) => !shownKeys.some((key) => key.equals(entry.key)));
   if (others.length > 0)
     print(
-      `known_hosts has another key of it: ${others.map((entry) => `${entry.keyType} ${fingerprint(entry.key)} (${where(entry)})`).join(', ')}; ` +
+      `known_hosts has another key of it: ${others.map(describeEntry).join(', ')}; ` +
         'the server was reinstalled, or the connection is intercepted',
     );
   const chosen = await choose(host, shown, given, questions, print);
@@ -238,8 +239,4 @@ function neither(answer: string): string {
 /** `ssh-keygen -l` prints the length before it, and a comment and the type behind it. */
 function fingerprintIn(text: string): string {
   return /(?:^|\s)(SHA256:[A-Za-z0-9+/]{43})(?:=?)(?:\s|$)/.exec(text)?.[1] ?? text;
-}
-
-function where({ file, line }: KnownHostsEntry): string {
-  return `${file}:${line}`;
 }

@@ -11,7 +11,7 @@ import { isMeant } from '../../model/redundancy.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { formatServer } from '../../model/state.ts';
 import { configuredTunnel } from '../find/configured-tunnel.ts';
-import { createQuestions, type Questions } from '../text/prompt.ts';
+import { withQuestions, type Questions } from '../text/prompt.ts';
 import { controlSockets } from '../find/control-sockets.ts';
 import { loginDeps } from '../find/login-deps.ts';
 import { report } from '../text/report.ts';
@@ -27,11 +27,10 @@ export async function trust(
   { fingerprint: given }: { readonly fingerprint: string | null },
 ): Promise<void> {
   const { all } = await configuredTunnel(config, name);
-  const questions = createQuestions(false);
+  const members = all.filter((one) => isMeant(one.name, name));
+  const options = { option: '--fingerprint', given, alone: members.length === 1 };
   const failures: UserError[] = [];
-  try {
-    const members = all.filter((one) => isMeant(one.name, name));
-    const options = { option: '--fingerprint', given, alone: members.length === 1 };
+  await withQuestions(false, async (questions) => {
     for (const member of members) {
       // One that is down does not keep the next one from being trusted.
       try {
@@ -41,9 +40,7 @@ export async function trust(
         failures.push(error);
       }
     }
-  } finally {
-    questions.close();
-  }
+  });
   const [first] = failures;
   if (first === undefined) return;
   throw failures.length === 1 ? first : new UserError(failures.map(({ message }) => message).join('\n'), first.exit);

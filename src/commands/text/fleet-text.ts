@@ -1,6 +1,6 @@
 import type { FleetDevice, FleetServer } from '../../fleet/document.ts';
 import { type Paint, painter } from '../../lib/paint.ts';
-import { escapeControls, formatAge } from '../../lib/text.ts';
+import { escapeControls, formatAge, firstFew } from '../../lib/text.ts';
 import { alignColumns } from './table.ts';
 
 /** The devices of one server, or of several side by side; then what is wrong, with its devices. */
@@ -32,13 +32,12 @@ function notAnnounced(servers: readonly FleetServer[]): readonly string[] {
       .filter(({ notAnnouncedTo }) => notAnnouncedTo.length > 0)
       .map(({ type, fingerprint, offeredSince, spare, notAnnouncedTo }) => {
         const names = notAnnouncedTo.map((user) => devices.find((one) => one.user === user)?.device ?? user);
-        const shown = [...names.slice(0, NAMED), ...(names.length > NAMED ? [`and ${names.length - NAMED} more`] : [])];
         const since =
           offeredSince === undefined
             ? 'which sshd has not loaded since it was made, as far as its log shows'
             : `offered since ${offeredSince}`;
         const unless = spare === true ? ', unless they have it pinned as the spare host key' : '';
-        return `${server}: of its host key ${type} ${fingerprint} (${since}) these devices have not been told yet, which happens at their next login${unless}: ${shown.join(', ')}`;
+        return `${server}: of its host key ${type} ${fingerprint} (${since}) these devices have not been told yet, which happens at their next login${unless}: ${firstFew(names, NAMED).join(', ')}`;
       }),
   );
 }
@@ -131,8 +130,8 @@ export function fleetCheck(servers: readonly FleetServer[]): { readonly code: 0 
   const unread = servers.filter(({ read }) => !read);
   const line = (text: string) => escapeControls(text.replaceAll('|', '/'));
   if (wrong.length > 0) {
-    const named = wrong.slice(0, NAMED).map(({ device, troubles }) => `${device} ${troubles[0]!.code}`);
-    const each = [...named, ...(wrong.length > NAMED ? [`and ${wrong.length - NAMED} more`] : [])].join(', ');
+    const named = wrong.map(({ device, troubles }) => `${device} ${troubles[0]!.code}`);
+    const each = firstFew(named, NAMED).join(', ');
     return {
       code: 2,
       text: `FLEET CRITICAL: ${wrong.length} of ${devices.length} in trouble: ${line(each)}${figures}`,

@@ -22,11 +22,19 @@ export interface Questions {
   confirm(question: string): Promise<boolean>;
   /** Who types passwords; null without a terminal. */
   readonly person: Person | null;
-  close(): void;
 }
 
-/** Asks on the terminal. `yes` confirms everything. */
-export function createQuestions(yes: boolean): Questions {
+/** Does work that asks on the terminal, as long as it lasts. `yes` confirms everything. */
+export async function withQuestions<T>(yes: boolean, work: (questions: Questions) => Promise<T>): Promise<T> {
+  const { close, ...questions } = createQuestions(yes);
+  try {
+    return await work(questions);
+  } finally {
+    close();
+  }
+}
+
+function createQuestions(yes: boolean): Questions & { close(): void } {
   const screen = new Screen();
   const closed = new AbortController();
   // Without a history: what is typed is kept nowhere, and no key brings a password back.
@@ -130,12 +138,7 @@ function yesOrNo(answer: string): boolean {
 }
 
 export async function confirmOnce(yes: boolean, question: string): Promise<boolean> {
-  const questions = createQuestions(yes);
-  try {
-    return await questions.confirm(question);
-  } finally {
-    questions.close();
-  }
+  return await withQuestions(yes, ({ confirm }) => confirm(question));
 }
 
 /** The terminal, which shows nothing of what is typed while it is muted: readline has turned the terminal's own echo off. */

@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs';
+import { orElse } from '../../lib/or-else.ts';
 
 /** A terminal that is drawn on again and again. */
 export interface Screen {
@@ -40,7 +41,7 @@ export function openScreen(
     taken = false;
     if (stdin.isTTY) stdin.setRawMode(false);
     // The process may end before a stream has written.
-    writeNow(stdout.fd, `${WRAP}${SHOW_CURSOR}${NORMAL_SCREEN}`);
+    orElse(() => writeSync(stdout.fd, `${WRAP}${SHOW_CURSOR}${NORMAL_SCREEN}`), 'the terminal is gone');
   };
   const suspend = () => {
     giveBack();
@@ -86,14 +87,6 @@ export function openScreen(
       for (const signal of DEADLY) process.off(signal, dieBy);
     },
   };
-}
-
-function writeNow(fd: number, text: string): void {
-  try {
-    writeSync(fd, text);
-  } catch {
-    // The terminal is gone.
-  }
 }
 
 const DEADLY: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];

@@ -6,6 +6,7 @@ import { HONOURED } from '../ssh-config/to-options.ts';
 import type { Origin, SshOption } from '../ssh-config/option.ts';
 import { SSH_FLAGS, type SshFlag } from './flags.ts';
 import { BadValue } from '../values/value.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 /** A parsed command line of ssh or autossh. */
 export interface CommandLine {
@@ -159,7 +160,8 @@ class Arguments {
     const [, word = '', value = ''] = /^([A-Za-z]+)(?:\s*=\s*|\s+)(.*)$/s.exec(text) ?? [];
     const ownKey = this.#ownKeys.find((key) => key.toLowerCase() === word.toLowerCase());
     if (ownKey !== undefined) {
-      this.#own[ownKey] ??= ownKey === 'reconnect' ? parseFlow(value) : value;
+      // A YAML flow mapping such as `{ min: 1, max: 30 }`, as in a configuration.
+      this.#own[ownKey] ??= ownKey === 'reconnect' ? orElse(() => parse(value), value) : value;
       return;
     }
     const parsed = parseOption(text, originOf(argument));
@@ -196,13 +198,4 @@ function readDestination(text: string): { host: string; user?: string | undefine
   if (text.startsWith('ssh://')) return readJump(text);
   const at = text.lastIndexOf('@');
   return { host: text.slice(at + 1), user: at < 0 ? undefined : text.slice(0, at) };
-}
-
-/** A YAML flow mapping such as `{ min: 1, max: 30 }`, as in a configuration. */
-function parseFlow(text: string): unknown {
-  try {
-    return parse(text);
-  } catch {
-    return text;
-  }
 }

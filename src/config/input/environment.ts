@@ -1,6 +1,7 @@
 import { homedir, userInfo } from 'node:os';
 import { isAbsolute } from 'node:path';
 import { hasAes } from '../../host/processor.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 /** What a configuration depends on besides its text. A parameter, so that tests can take the part of any user and system. */
 export interface ConfigEnvironment {
@@ -19,12 +20,14 @@ export function systemEnvironment(): ConfigEnvironment {
   const uid = process.getuid?.() ?? -1;
   return {
     home: homeDirectory(),
-    userName: currentUser(uid),
+    // In a container, and with DynamicUser, the password database may not have the user.
+    userName: orElse(() => userInfo().username, process.env['USER'] || String(uid)),
     uid,
     platform: process.platform,
     env: process.env,
     aes: hasAes(),
-    directory: workingDirectory(),
+    // It may have been removed.
+    directory: orElse(() => process.cwd(), '/'),
   };
 }
 
@@ -39,22 +42,4 @@ function homeDirectory(): string {
     }
   }
   return '/';
-}
-
-/** `/` where the working directory was removed. */
-function workingDirectory(): string {
-  try {
-    return process.cwd();
-  } catch {
-    return '/';
-  }
-}
-
-/** $USER, else the number, where the user is not in the password database (a container, DynamicUser). */
-function currentUser(uid: number): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return process.env['USER'] || String(uid);
-  }
 }

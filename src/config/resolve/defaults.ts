@@ -52,7 +52,7 @@ function hereOf(destination: string, { home, userName, env }: ConfigEnvironment)
 }
 
 /** The fields of these options: the key where it is set, else the default. */
-function fieldsOf<Rows extends Readonly<Record<string, Option>>>(
+export function fieldsOf<Rows extends Readonly<Record<string, Option>>>(
   rows: Rows,
   keys: Readonly<Record<string, unknown>>,
   here: DefaultsContext,

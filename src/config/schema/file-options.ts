@@ -48,6 +48,7 @@ export const SECTIONS = {
     },
     every: {
       kind: { type: 'duration', min: 10 },
+      field: 'everyMs',
       default: UNOBSERVED.heartbeat.everyMs,
       text: 'how often to fetch it',
     },
@@ -60,6 +61,7 @@ export const SECTIONS = {
     },
     after: {
       kind: { type: 'duration', min: 0 },
+      field: 'afterMs',
       default: UNOBSERVED.onChange.afterMs,
       text: 'for how long a change must have lasted',
     },

@@ -23,7 +23,7 @@ export function parseLine(text: string, ignoreUnknown: string): Line | BadLine |
   if (line === null) return null;
   const { column } = line;
   const keyword = findKeyword(line.keyword);
-  if (keyword === undefined && !isIgnored(line.keyword, ignoreUnknown))
+  if (keyword === undefined && !matchesPatternList(line.keyword.toLowerCase(), ignoreUnknown.toLowerCase()))
     return { column, message: unknownKeyword(line.keyword) };
   try {
     const args = readArguments(keyword, line);
@@ -53,10 +53,6 @@ export function parseOption(text: string, origin: Origin): { option: SshOption }
 
 /** The keywords that structure a file. */
 const BLOCKS = ['host', 'match', 'include'];
-
-function isIgnored(keyword: string, ignoreUnknown: string): boolean {
-  return matchesPatternList(keyword.toLowerCase(), ignoreUnknown.toLowerCase());
-}
 
 /** The arguments of a line, as many as its keyword takes. The messages end a sentence that begins with the keyword. */
 function readArguments(keyword: Keyword | undefined, { rest }: SplitLine): readonly string[] {

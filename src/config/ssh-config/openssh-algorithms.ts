@@ -2,6 +2,7 @@ import { splitList } from '../values/algorithm-list.ts';
 import { ALGORITHMS, type AlgorithmKey } from '../values/algorithms.ts';
 import type { Findings } from '../input/findings.ts';
 import type { SshOption } from './option.ts';
+import { locationOf } from './option.ts';
 
 /**
  * A list of algorithms for ssh without the names that only OpenSSH knows, so that the others on the list can be used. A list of such
@@ -15,8 +16,7 @@ export function openSshList({ key, args, origin }: SshOption, { note }: Findings
   if (left.length === names.length) return text;
   if (left.length === 0 && modifier === '') return text;
   const dropped = names.filter((name) => !left.includes(name)).join(', ');
-  const where = origin.line === 0 ? origin.file : `${origin.file}:${origin.line}`;
-  note(`${where}: ${dropped} (${key}): left out, because only OpenSSH has it`);
+  note(`${locationOf(origin)}: ${dropped} (${key}): left out, because only OpenSSH has it`);
   return left.length === 0 ? undefined : `${modifier}${left.join(',')}`;
 }
 

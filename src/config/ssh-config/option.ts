@@ -14,3 +14,8 @@ export interface SshOption {
 
 /** The position of an option. */
 export type Origin = Omit<ConfigProblem, 'message'>;
+
+/** For a message; an argument of a command line has no line. */
+export function locationOf({ file, line }: Origin): string {
+  return line === 0 ? file : `${file}:${line}`;
+}

@@ -16,14 +16,14 @@ import type { SshOption } from './option.ts';
 import { readSshConfig, type SshConfigRequest } from './read.ts';
 import { expandTokens, tokensOf, tokenValues } from './tokens.ts';
 import { BadValue } from '../values/value.ts';
+import { orElse } from '../../lib/or-else.ts';
+import { locationOf } from './option.ts';
 
-interface LookupRequest extends SshConfigRequest {
-  /** It is only gone through, and carries no forwards. */
-  readonly isJump: boolean;
-}
-
-/** The options of ssh_config for a host, as keys of a tunnel. All problems are reported. */
-export async function lookUp(request: LookupRequest, findings: Findings): Promise<TunnelKeys> {
+/** The options of ssh_config for a host, as keys of a tunnel. All problems are reported. A jump is only gone through, and carries no forwards. */
+export async function lookUp(
+  request: SshConfigRequest & { readonly isJump: boolean },
+  findings: Findings,
+): Promise<TunnelKeys> {
   if (request.file === 'none' && request.first.length === 0) return {};
   const { options, problems, notes, warnings } = await readSshConfig(request);
   for (const problem of problems) findings.problem(problem);
@@ -182,7 +182,7 @@ function files(option: SshOption, findings: Findings): unknown {
 function asWritten(path: string, option: SshOption, { warn }: Findings): string {
   const variable = bareVariable(path);
   if (variable === null) return path;
-  warn(`${locationOf(option)}: $${variable} in a path is not expanded, as in ssh: write \${${variable}}`);
+  warn(`${locationOf(option.origin)}: $${variable} in a path is not expanded, as in ssh: write \${${variable}}`);
   return `./${path}`;
 }
 
@@ -203,12 +203,8 @@ function learnsHostKeys(options: readonly SshOption[]): boolean {
 function remoteForward(option: SshOption, { warn }: Findings): unknown {
   const text = forwardText(option);
   if (!isBareListener(text)) return text;
-  warn(`${locationOf(option)}: ${openProxyWarning(text)}`);
+  warn(`${locationOf(option.origin)}: ${openProxyWarning(text)}`);
   return { listen: text, target: 'socks' };
-}
-
-function locationOf({ origin: { file, line } }: SshOption): string {
-  return line === 0 ? file : `${file}:${line}`;
 }
 
 function expanded(key: string, text: string, values: Readonly<Record<string, string>>): string {
@@ -220,13 +216,7 @@ function expanded(key: string, text: string, values: Readonly<Record<string, str
 
 /** A HostName with unknown tokens is reported elsewhere. */
 function hostNameOf(hostName: string | undefined, originalHost: string): string {
-  if (hostName === undefined) return originalHost;
-  try {
-    return expandTokens(hostName, 'h', { h: originalHost });
-  } catch (error) {
-    if (!(error instanceof BadValue)) throw error;
-    return originalHost;
-  }
+  return orElse(() => expandTokens(hostName ?? '%h', 'h', { h: originalHost }), originalHost);
 }
 
 function valuesOf(options: readonly SshOption[], originalHost: string, env: ConfigEnvironment): Record<string, string> {

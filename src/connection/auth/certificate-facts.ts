@@ -4,6 +4,7 @@ import { fingerprint } from '../known-hosts/key-blob.ts';
 import { FOREVER, LAST_SECOND } from '../ssh/certificate.ts';
 import { WireReader } from '../ssh/wire-reader.ts';
 import type { IdentityCertificate } from './credentials.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 export function certificateFacts({ path, certificate }: IdentityCertificate): CertificateFacts {
   const { keyId, serial, principals, authority, criticalOptions, extensions } = certificate;
@@ -16,7 +17,8 @@ export function certificateFacts({ path, certificate }: IdentityCertificate): Ce
     authority: fingerprint(authority),
     validFrom: certificate.validAfter === 0n ? null : toMs(certificate.validAfter),
     validUntil: certificate.validBefore === FOREVER ? null : toMs(certificate.validBefore),
-    addresses: addresses === undefined ? null : printable(valueOf(addresses.data)),
+    addresses:
+      addresses === undefined ? null : printable(orElse(() => new WireReader(addresses.data).string().toString(), '')),
     unknownOptions: criticalOptions.map(({ name }) => printable(name)).filter((name) => !KNOWN.includes(name)),
     forwards: extensions.some(({ name }) => name === 'permit-port-forwarding'),
   };
@@ -27,12 +29,4 @@ const KNOWN = ['force-command', 'source-address', 'verify-required'];
 
 function toMs(seconds: bigint): number {
   return Number(seconds < LAST_SECOND ? seconds : LAST_SECOND) * 1000;
-}
-
-function valueOf(data: Buffer): string {
-  try {
-    return new WireReader(data).string().toString();
-  } catch {
-    return '';
-  }
 }

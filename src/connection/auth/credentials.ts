@@ -1,6 +1,6 @@
 import type { ParsedKey } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
-import { errorText, printable } from '../../lib/text.ts';
+import { errorText, printable, firstFew } from '../../lib/text.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
 import { certificateName } from '../../model/algorithms.ts';
 import { fingerprint, keyTypeOf, rsaBits } from '../known-hosts/key-blob.ts';
@@ -170,10 +170,9 @@ function describeUnused({ path }: BoundedAgent, held: readonly HeldKey[], spec: 
     return [`the agent ${path} holds ${count(usable.length)}, none of them of identityFile, and identitiesOnly is yes`];
   const others = held.filter((key) => !usable.includes(key));
   if (others.length === 0) return [];
-  const names = others.slice(0, MAX_NAMED).map(describeUnusable);
-  const more = others.length > MAX_NAMED ? `, and ${others.length - MAX_NAMED} more` : '';
+  const names = firstFew(others.map(describeUnusable), MAX_NAMED).join(', ');
   const all = usable.length === 0 ? 'only ' : '';
-  return [`the agent ${path} holds ${all}what cannot be used to log in: ${names.join(', ')}${more}`];
+  return [`the agent ${path} holds ${all}what cannot be used to log in: ${names}`];
 }
 
 function describeUnusable({ blob, comment }: HeldKey): string {

@@ -30,6 +30,7 @@ export async function prepareConnection(
 ): Promise<(member: Member, signal: AbortSignal) => Promise<Share>> {
   const login = await prepareLogin(spec, { ...deps, name: spec.name });
   const openRoute = await prepareRoute(spec, deps);
+  const isBehindCommand = spec.entry.type === 'command' && spec.jumps.length === 0;
   return async (member, signal) => {
     // From the login on the connection may outlive the tunnel that opened it.
     const over = childController(signal);
@@ -51,7 +52,7 @@ export async function prepareConnection(
       const reached = route;
       const logIn = (own: AbortSignal) =>
         login(reached, events, own).catch((error: unknown) => {
-          throw isBehindCommand(spec) ? throughCommand(error) : error;
+          throw isBehindCommand ? throughCommand(error) : error;
         });
       const connection = await firstToEnd(over.signal, [waitFor(reached.lost), logIn]);
       over.dispose();
@@ -78,10 +79,6 @@ export async function prepareConnection(
 }
 
 const HEARTBEAT_SLACK_MS = 30_000;
-
-function isBehindCommand({ entry, jumps }: TunnelSpec): boolean {
-  return entry.type === 'command' && jumps.length === 0;
-}
 
 function throughCommand(error: unknown): unknown {
   if (!(error instanceof TunnelFailure)) return error;

@@ -56,14 +56,9 @@ export interface Share {
   gone(): Promise<void>;
 }
 
-interface Opened {
-  readonly connection: SshConnection;
+interface Opened extends Pick<Share, 'connection' | 'openedBy' | 'login' | 'certificate'> {
   readonly route: Pick<Route, 'lost' | 'probe' | 'close' | 'destroy'>;
   readonly spec: Pick<ServerSpec, 'serverAliveIntervalMs' | 'serverAliveCountMax'>;
-  /** The tunnel's name. */
-  readonly openedBy: string;
-  readonly login: string | null;
-  readonly certificate: CertificateFacts | null;
 }
 
 interface SharedDeps extends Pick<KeepaliveDeps, 'clock' | 'device'> {

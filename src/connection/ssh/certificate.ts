@@ -1,6 +1,7 @@
 import { WireReader } from './wire-reader.ts';
 import { sshString } from './wire-writer.ts';
 import { verifySignature } from './signature.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 /** An OpenSSH certificate (PROTOCOL.certkeys): an authority's statement that a key belongs to these names. */
 export interface Certificate {
@@ -46,11 +47,7 @@ export const LAST_SECOND = 8_640_000_000_000n;
  * question: isSigned().
  */
 export function readCertificate(blob: Buffer): Certificate | null {
-  try {
-    return parse(blob);
-  } catch {
-    return null;
-  }
+  return orElse(() => parse(blob), null);
 }
 
 /**

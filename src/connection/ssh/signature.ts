@@ -1,16 +1,13 @@
 import { createHash, createPublicKey, verify, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { WireReader } from './wire-reader.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 /**
  * Whether `signature`, in the encoding of SSH, is one over `data` by a plain public key. False also for what is
  * malformed, for types that are unknown, for DSA, and without `sha1` for signatures with SHA-1.
  */
 export function verifySignature(key: Buffer, data: Buffer, signature: Buffer, sha1 = false): boolean {
-  try {
-    return isValid(key, data, signature, sha1);
-  } catch {
-    return false;
-  }
+  return orElse(() => isValid(key, data, signature, sha1), false);
 }
 
 function isValid(key: Buffer, data: Buffer, signature: Buffer, sha1: boolean): boolean {

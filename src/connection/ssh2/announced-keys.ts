@@ -1,7 +1,7 @@
 import ssh2 from '#ssh2';
 import type { Client } from 'ssh2';
 import { internalsOf } from './protocol/internals.ts';
-import { MAX_ANNOUNCED_KEYS } from '../known-hosts/host-key-verifier.ts';
+import { MAX_ANNOUNCED_KEYS } from '../known-hosts/update-host-keys.ts';
 import { keyTypeOf, rsaExponent } from '../known-hosts/key-blob.ts';
 
 /**

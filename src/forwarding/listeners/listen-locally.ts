@@ -80,12 +80,10 @@ function keeping(path: string, close: () => void): void {
 /** A system without IPv6. */
 const NO_SUCH_ADDRESS = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
 
-interface Candidate {
-  readonly options: ListenOptions;
-  readonly optional: boolean;
-}
-
-async function placesOf(endpoint: Endpoint, family: Family): Promise<readonly Candidate[]> {
+async function placesOf(
+  endpoint: Endpoint,
+  family: Family,
+): Promise<readonly { readonly options: ListenOptions; readonly optional: boolean }[]> {
   if (endpoint.type === 'unix') return [{ options: { path: endpoint.path }, optional: false }];
   const { host, port } = endpoint;
   const allowed = bindAddresses(host).filter((address) => fitsFamily(address, family));

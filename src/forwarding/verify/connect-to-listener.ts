@@ -6,7 +6,7 @@ import type { ProbeResult } from './results.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Channel, SshConnection } from '../../connection/ssh/connection.ts';
 import { discard } from '../../connection/ssh/discard.ts';
-import { isProhibited } from '../../connection/ssh2/requests.ts';
+import { isProhibited } from '../../connection/ssh2/open-channel.ts';
 
 /** What verification needs of the connection. */
 export type VerifiedConnection = Pick<SshConnection, 'open' | 'ping' | 'serverVersion' | 'transport'>;

@@ -40,9 +40,11 @@ export interface VisitorHandler {
   acceptLater(visitor: Visitor, later: Promise<Visitor | null>): void;
 }
 
-export interface VerifierDeps extends ProbesDeps, Omit<ProbeDeps, 'connection'> {}
-
-export function createVerifier(connection: VerifiedConnection, deps: VerifierDeps, signal: AbortSignal): Verifier {
+export function createVerifier(
+  connection: VerifiedConnection,
+  deps: ProbesDeps & Omit<ProbeDeps, 'connection'>,
+  signal: AbortSignal,
+): Verifier {
   const { clock } = deps;
   const probes = createProbes(deps, signal);
   const probeDeps = { ...deps, connection };

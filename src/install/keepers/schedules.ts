@@ -1,10 +1,17 @@
-import { errorText, escapeControls } from '../../lib/text.ts';
+import { escapeControls } from '../../lib/text.ts';
 import { NotUnderstood } from '../takeover/not-understood.ts';
 import { shellCommands } from '../takeover/shell-script.ts';
-import { sshCommandsIn, sshCommandsOf, type SshCommand, type Surroundings } from '../takeover/ssh-command.ts';
+import {
+  sshCommandsIn,
+  sshCommandsOf,
+  type SshCommand,
+  type Surroundings,
+  scriptReader,
+} from '../takeover/ssh-command.ts';
 import { isTunnel, type Keeper } from './keeper.ts';
 import type { OldMachine } from './machine.ts';
 import { familyOf } from './processes.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 /** The lines of crontabs that start ssh or autossh: of users, /etc/crontab and /etc/cron.d. */
 export function keepersOfCron(machine: OldMachine): readonly Keeper[] {
@@ -116,20 +123,10 @@ function surroundings(user: string, environment: Readonly<Record<string, string>
     environment,
     directory: user === 'root' ? '/' : (environment['HOME'] ?? '/'),
     homeOf: (name) => machine.accounts.find((one) => one.name === name)?.home ?? null,
-    readText: (path) => {
-      try {
-        return machine.text(path);
-      } catch (error) {
-        throw new NotUnderstood(`${path}, which it runs, cannot be read: ${errorText(error)}`);
-      }
-    },
+    readText: scriptReader(machine.text),
   };
 }
 
 function textOf(file: string, machine: OldMachine): string | null {
-  try {
-    return machine.text(file);
-  } catch {
-    return null;
-  }
+  return orElse(() => machine.text(file), null);
 }

@@ -4,6 +4,7 @@ import { readUnit } from '../takeover/unit-text.ts';
 import { isTunnel, type Keeper } from './keeper.ts';
 import type { OldMachine } from './machine.ts';
 import { commandsOfUnit, isRunning, unitsOf } from './processes.ts';
+import { orElse } from '../../lib/or-else.ts';
 
 /** The units of systemd that run ssh or autossh: of the system, and of its users. */
 export function keepersOfUnits(machine: OldMachine): readonly Keeper[] {
@@ -126,11 +127,7 @@ function readWhole(unit: string, directories: readonly string[], machine: OldMac
 
 /** A unit that cannot be read, as a link of another user, is none of ours. */
 function readOrNull(path: string, machine: OldMachine): string | null {
-  try {
-    return machine.text(path);
-  } catch {
-    return null;
-  }
+  return orElse(() => machine.text(path), null);
 }
 
 /** Whether its command, or the script that this is, has to do with ssh as a client. */

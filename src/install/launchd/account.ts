@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import type { ConfigEnvironment } from '../../config/input/environment.ts';
 import { errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
+import { parseAccount } from '../steps/accounts.ts';
 
 /** The account that the daemon runs as. */
 export interface Account {
@@ -12,14 +14,12 @@ export interface Account {
   readonly home: string;
 }
 
-interface Caller {
-  readonly uid: number;
-  readonly userName: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-}
-
 /** The account whose keys the service uses: for a daemon the one that called sudo, for an agent the calling one. */
-export function chooseAccount(purpose: 'install' | 'uninstall', kind: 'daemon' | 'agent', caller: Caller): string {
+export function chooseAccount(
+  purpose: 'install' | 'uninstall',
+  kind: 'daemon' | 'agent',
+  caller: Pick<ConfigEnvironment, 'uid' | 'userName' | 'env'>,
+): string {
   if (kind === 'agent') {
     if (caller.uid === 0) throw new UserError('--user installs for the calling user: run it without sudo');
     return caller.userName;
@@ -40,16 +40,10 @@ export async function readAccount(name: string, env: NodeJS.ProcessEnv): Promise
   if (!/^[\w.][\w.@-]*$/.test(name)) throw new UserError(`${JSON.stringify(name)} is not the name of an account`);
   const ask = async (option: string) => (await promisify(execFile)('id', [option, name], { env })).stdout.trim();
   try {
-    const account = parseAccount(await ask('-P'));
-    if (account !== null) return { ...account, group: await ask('-gn') };
+    const { name: known = name, uid = 0, home = '' } = parseAccount(await ask('-P')) ?? {};
+    if (home.startsWith('/')) return { name: known, uid, group: await ask('-gn'), home };
   } catch (error) {
     throw new UserError(`account ${JSON.stringify(name)} not found: ${errorText(error).trim()}`);
   }
   throw new UserError(`the home directory of ${name} is unknown: \`id -P ${name}\` does not print it`);
-}
-
-/** `id -P` prints a line of master.passwd(5): name:password:uid:gid:class:change:expire:gecos:home:shell. */
-function parseAccount(line: string): Omit<Account, 'group'> | null {
-  const [name = '', , uid = '', , , , , , home = ''] = line.split(':');
-  return name !== '' && /^\d+$/.test(uid) && home.startsWith('/') ? { name, uid: Number(uid), home } : null;
 }

@@ -53,18 +53,13 @@ export function ownDirectories({
   config,
   stateDirectory,
   logDirectory,
-}: LaunchdService): readonly OwnDirectory[] {
+}: LaunchdService): readonly { readonly path: string; readonly mode: number }[] {
   const usual = kind === 'daemon' && dirname(config) === CONFIG_DIRECTORY;
   return [
     ...(usual ? [{ path: CONFIG_DIRECTORY, mode: 0o755 }] : []),
     ...(stateDirectory === null ? [] : [{ path: stateDirectory, mode: 0o700 }]),
     { path: logDirectory, mode: 0o700 },
   ];
-}
-
-interface OwnDirectory {
-  readonly path: string;
-  readonly mode: number;
 }
 
 /** Only this directory is ours; elsewhere the owner is kept. */

@@ -3,15 +3,10 @@ import { UserError } from '../../lib/user-error.ts';
 import { LAUNCHCTL, type Launchctl } from './launchctl.ts';
 import type { LaunchdService } from './service.ts';
 
-interface UnloadDeps {
-  readonly clock: Clock;
-  readonly launchctl: Launchctl;
-}
-
 /** Stops and unloads the service, and waits until it is unloaded. Resolves with whether it was loaded. */
 export async function unloadService(
   service: Pick<LaunchdService, 'target'>,
-  { clock, launchctl }: UnloadDeps,
+  { clock, launchctl }: { readonly clock: Clock; readonly launchctl: Launchctl },
 ): Promise<boolean> {
   const { code, text } = await launchctl('bootout', service.target);
   if (NOT_LOADED.includes(code)) return false;

@@ -14,10 +14,15 @@ export interface Account {
 export async function accountOf(run: Runner, who: string): Promise<Account | null> {
   const { code, stdout } = await run(['getent', 'passwd', who]);
   if (code === NO_PROGRAM) return await accountOfMac(run, who);
-  const [name = '', , uid, gid, comment = '', home = ''] = stdout.trimEnd().split(':');
-  return code === 0 && (name === who || uid === who)
-    ? { name, uid: Number(uid), gid: Number(gid), comment, home }
-    : null;
+  const account = parseAccount(stdout);
+  return code === 0 && (account?.name === who || String(account?.uid) === who) ? account : null;
+}
+
+/** A line of passwd(5), or of master.passwd(5), which has three fields more in its middle; null for another line. */
+export function parseAccount(line: string): Account | null {
+  const [name = '', , uid = '', gid, ...more] = line.trimEnd().split(':');
+  const [comment = '', home = ''] = more.slice(-3);
+  return name === '' || !/^\d+$/.test(uid) ? null : { name, uid: Number(uid), gid: Number(gid), comment, home };
 }
 
 /** The exit code of a shell for a missing program, which our runner returns too. */
@@ -26,8 +31,8 @@ const NO_PROGRAM = 127;
 /** macOS has no getent; its id(1) prints a line of master.passwd(5). */
 async function accountOfMac(run: Runner, who: string): Promise<Account | null> {
   const { code, stdout } = await run(['id', '-P', who]);
-  const [name = '', , uid, gid, , , , comment = '', home = ''] = stdout.trimEnd().split(':');
-  return code === 0 && name === who ? { name, uid: Number(uid), gid: Number(gid), comment, home } : null;
+  const account = parseAccount(stdout);
+  return code === 0 && account?.name === who ? account : null;
 }
 
 export async function groupNumber(run: Runner, name: string): Promise<number | null> {

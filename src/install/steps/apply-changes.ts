@@ -7,7 +7,7 @@ import { unifiedDiff } from './diff.ts';
 import { type FileState, setOwnership, readFileState, type Ownership, putFile, fileError } from './files.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { mustRun, type Runner } from './run-program.ts';
-import type { Step } from './step.ts';
+import type { Rights, Step } from './step.ts';
 
 /** A step that is not applied yet, with the present state of its path. */
 export interface Change {
@@ -46,10 +46,7 @@ async function isApplied(step: Step, before: FileState | null, run: Runner): Pro
 }
 
 /** Null where the user or the group does not exist yet. */
-async function ownership(
-  { owner, group, mode }: { readonly owner: string; readonly group: string; readonly mode: number },
-  run: Runner,
-): Promise<Ownership | null> {
+async function ownership({ owner, group, mode }: Rights, run: Runner): Promise<Ownership | null> {
   const uid = (await accountOf(run, owner))?.uid;
   const gid = await groupNumber(run, group);
   return uid === undefined || gid === null ? null : { uid, gid, mode };
@@ -82,7 +79,7 @@ export function showChange({ step, before }: Change): string {
   }
 }
 
-function rights({ mode, owner, group }: { readonly mode: number; readonly owner: string; readonly group: string }) {
+function rights({ mode, owner, group }: Rights): string {
   return `${mode.toString(8).padStart(4, '0')} ${owner}:${group}`;
 }
 
@@ -177,10 +174,7 @@ async function restore(path: string, before: FileState | null): Promise<void> {
   else if (before.content !== null) await putFile(path, before.content, before);
 }
 
-async function requireOwnership(
-  step: { readonly owner: string; readonly group: string; readonly mode: number },
-  run: Runner,
-): Promise<Ownership> {
+async function requireOwnership(step: Rights, run: Runner): Promise<Ownership> {
   const wanted = await ownership(step, run);
   if (wanted === null)
     throw new UserError(`user ${step.owner} or group ${step.group} does not exist: create it, and run this again`);

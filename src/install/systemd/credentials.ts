@@ -18,7 +18,10 @@ export async function credentialProblems(directory: string): Promise<readonly st
     else if (!NAMES.test(name))
       problems.push(`the name of ${quoted(path)} has a colon, or a character that is not ASCII: ${ADVICE}`);
     else if (name.length > LONGEST_NAME) problems.push(`the name of ${path} is too long: ${ADVICE}`);
-    else sizes.push({ path, size: Math.ceil((await sizeOf(path)) / PAGE) * PAGE });
+    else {
+      const { size } = await lstat(path).catch(() => ({ size: 0 }));
+      sizes.push({ path, size: Math.ceil(size / PAGE) * PAGE });
+    }
   }
   const sum = sizes.reduce((total, { size }) => total + size, 0);
   const [largest] = sizes.toSorted((a, b) => b.size - a.size);
@@ -63,13 +66,6 @@ export async function credentialFiles(directory: string): Promise<readonly Crede
     else if (entry.isFile() || entry.isSocket()) found.push({ path, entry });
   }
   return found;
-}
-
-async function sizeOf(path: string): Promise<number> {
-  return await lstat(path).then(
-    ({ size }) => size,
-    () => 0,
-  );
 }
 
 /** With escapes, because the name is what is wrong. */

@@ -38,10 +38,8 @@ export async function filesOfProgram(script: string): Promise<readonly string[]>
 }
 
 async function modeOnDisk(path: string): Promise<number | null> {
-  return await stat(path).then(
-    ({ mode }) => mode & 0o7777,
-    () => null,
-  );
+  const stats = await stat(path).catch(() => null);
+  return stats && stats.mode & 0o7777;
 }
 
 function octal(mode: number): string {

@@ -1,20 +1,15 @@
 import { errorText, escapeControls } from '../../lib/text.ts';
+import type { Account } from '../steps/accounts.ts';
 import { readEnvironmentFile } from './environment-file.ts';
 import { NotUnderstood } from './not-understood.ts';
-import { type OldPassword, sshCommands } from './ssh-command.ts';
+import { scriptReader, type SshCommand, sshCommands } from './ssh-command.ts';
 import { unsupportedSetting, droppedSettings } from './unit-settings.ts';
 import { assignments, readUnit, splitWords } from './unit-text.ts';
 
 /** The ssh or autossh command of a unit. */
-export interface OldCommand {
-  readonly program: 'ssh' | 'autossh';
-  readonly args: readonly string[];
+export interface OldCommand extends SshCommand {
   /** The user whose home, keys and ssh_config it uses. */
   readonly user: string;
-  readonly environment: Readonly<Record<string, string>>;
-  readonly directory: string;
-  /** What sshpass typed for it; null for nothing. */
-  readonly password: OldPassword | null;
   /** Settings of the unit that the service does not have, as sentences. */
   readonly droppedSettings: readonly string[];
 }
@@ -33,11 +28,7 @@ export interface UnitContext {
   readonly manager?: UserManager | null;
 }
 
-export interface UserManager {
-  readonly name: string;
-  readonly uid: number;
-  readonly home: string;
-}
+export type UserManager = Pick<Account, 'name' | 'uid' | 'home'>;
 
 /** The command of a unit that runs ssh or autossh; a text says why it does not. `text` is the output of `systemctl cat`. */
 export function oldCommand(text: string, context: UnitContext): OldCommand | string {
@@ -72,22 +63,12 @@ function readCommands(unit: ReadonlyMap<string, readonly string[]>, context: Uni
   const environment = { HOME: home, USER: user, LOGNAME: user, ...environmentOf(all, context) };
   const directory = (last('WorkingDirectory') ?? manager?.home ?? '/').replace(/^-/, '').replace(/^~$/, home);
   const words = execStartWords(line, environment, context);
-  const commands = sshCommands(words, { ...context, environment, directory, readText: readScript(context) });
+  const commands = sshCommands(words, { ...context, environment, directory, readText: scriptReader(context.readText) });
   if (commands.length === 0) throw new NotUnderstood(`its command is not just ssh or autossh: ${line}`);
   const unsupported = unsupportedSetting(unit);
   if (unsupported !== null) throw new NotUnderstood(unsupported);
   const dropped = droppedSettings(unit);
   return commands.map((command) => ({ ...command, user: command.user ?? user, droppedSettings: dropped }));
-}
-
-function readScript({ readText }: UnitContext): UnitContext['readText'] {
-  return (path) => {
-    try {
-      return readText(path);
-    } catch (error) {
-      throw new NotUnderstood(`${path}, which it runs, cannot be read: ${errorText(error)}`);
-    }
-  };
 }
 
 /** Environment=, overridden by the files of EnvironmentFile= (systemd.exec(5)). */

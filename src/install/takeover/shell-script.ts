@@ -20,7 +20,7 @@ export interface ShellSurroundings {
   readonly directory: string;
   /** The parameters: `$1` and so on. */
   readonly parameters?: readonly string[];
-  /** The text of a file that the script reads with `.`; null where there is none. Throws where it cannot be read. */
+  /** The text of a script, or of a file that it reads with `.`; null where there is none. Throws where it cannot be read. */
   readonly readText: (path: string) => string | null;
 }
 

@@ -1,7 +1,8 @@
 import { basename, resolve } from 'node:path';
 import { NotUnderstood } from './not-understood.ts';
-import { type ShellCommand, shellCommands } from './shell-script.ts';
+import { type ShellCommand, shellCommands, type ShellSurroundings } from './shell-script.ts';
 import { assignments } from './unit-text.ts';
+import { errorText } from '../../lib/text.ts';
 
 /** The ssh or autossh in a command, without what is around it. */
 export interface SshCommand {
@@ -21,12 +22,19 @@ export type OldPassword =
   | { readonly type: 'file'; readonly path: string };
 
 /** A command, and what its meaning depends on. */
-export interface Surroundings {
-  readonly environment: Readonly<Record<string, string>>;
-  readonly directory: string;
-  /** The text of a script or of a file that it reads; null where there is none. Throws where it cannot be read. */
-  readonly readText: (path: string) => string | null;
+export interface Surroundings extends Omit<ShellSurroundings, 'parameters'> {
   readonly homeOf: (user: string) => string | null;
+}
+
+/** Reads what a command runs: what cannot be read is not understood. */
+export function scriptReader(readText: Surroundings['readText']): Surroundings['readText'] {
+  return (path) => {
+    try {
+      return readText(path);
+    } catch (error) {
+      throw new NotUnderstood(`${path}, which it runs, cannot be read: ${errorText(error)}`);
+    }
+  };
 }
 
 /**

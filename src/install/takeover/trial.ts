@@ -5,6 +5,7 @@ import { applyChanges, type Change, revertedError } from '../steps/apply-changes
 import { putFile } from '../steps/files.ts';
 import { recentLog, type Manager, UNIT, type UnitState } from '../systemd/manager.ts';
 import { mustRun } from '../steps/run-program.ts';
+import { type Step } from '../steps/step.ts';
 
 /**
  * The unit on trial. A unit here precedes that of /etc until it is removed or the machine restarts (systemd.unit(5), UNIT FILE LOAD
@@ -41,22 +42,14 @@ const NONE: OldKeepers = {
   disable: () => Promise.resolve(),
 };
 
-/** A takeover that can be rolled back at any moment. */
-export interface TakeoverPlan {
-  /** The files of the new service; the old one uses none of them. */
-  readonly files: readonly Change[];
-  /** The text of the new unit. */
-  readonly unit: string;
-  /** The changes that make it permanent. */
-  readonly unitFiles: readonly Change[];
-}
-
 /**
  * Replaces the old service with the new one, on trial until `prove` resolves. Where it rejects, or anything fails, all changes are
- * reverted, and the old service runs again.
+ * reverted, and the old service runs again. `unit` is the text of the new unit, and of the changes those of `unitSteps` make it permanent;
+ * the old service uses none of the other files.
  */
 export async function takeOver(
-  plan: TakeoverPlan,
+  { unit, unitSteps }: { readonly unit: string; readonly unitSteps: readonly Step[] },
+  changes: readonly Change[],
   before: UnitState,
   manager: Manager,
   prove: () => Promise<void>,
@@ -67,7 +60,12 @@ export async function takeOver(
   const call = (...argv: readonly string[]) => mustRun(run, [...systemctl, ...argv]);
   const report = (why: string, ...argv: readonly string[]) =>
     onDone({ step: { type: 'command', argv: [...systemctl, ...argv], why }, before: null });
-  const undo = await applyChanges(plan.files, run, onDone);
+  const isOfUnit = ({ step }: Change) => unitSteps.includes(step);
+  const undo = await applyChanges(
+    changes.filter((change) => !isOfUnit(change)),
+    run,
+    onDone,
+  );
   let isStopped = false;
   let undoUnit: () => Promise<readonly string[]> = () => Promise.resolve([]);
   try {
@@ -76,7 +74,7 @@ export async function takeOver(
     isStopped = true;
     await old.stop();
     makeDirectory(dirname(TRIAL_UNIT));
-    await putFile(TRIAL_UNIT, plan.unit, { mode: 0o644, uid: 0, gid: 0 });
+    await putFile(TRIAL_UNIT, unit, { mode: 0o644, uid: 0, gid: 0 });
     await call('daemon-reload');
     report(
       old === NONE ? 'stop the old unit, and start the new one on trial' : 'start the service on trial',
@@ -86,7 +84,7 @@ export async function takeOver(
     await call('restart', UNIT);
     await prove();
     await setPending(PROVEN);
-    undoUnit = await applyChanges(plan.unitFiles, run, onDone);
+    undoUnit = await applyChanges(changes.filter(isOfUnit), run, onDone);
     await rm(TRIAL_UNIT);
     await call('daemon-reload');
     if (before.enabled !== 'enabled') {

@@ -1,6 +1,7 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { inDirectorySync } from './open-directory.ts';
+import { orElse } from '../or-else.ts';
 
 /**
  * Creates a directory with all missing parents, of mode 0700. Node's own recursive mkdir never ends where the system
@@ -18,9 +19,5 @@ export function makeDirectory(path: string): void {
 }
 
 function isDirectory(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
+  return orElse(() => statSync(path).isDirectory(), false);
 }

@@ -1,6 +1,7 @@
 import { lstatSync, readlinkSync, realpathSync, type Stats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { UserError } from '../user-error.ts';
+import { orElse } from '../or-else.ts';
 
 /** The user that controls what lies at a path. */
 export interface PathOwner {
@@ -60,7 +61,8 @@ export function checkOpened(path: string, fd: number, { uid, nlink }: Pick<Stats
   if (process.getuid?.() !== 0) return;
   const { owner, way } = resolveAsRoot(resolve(path), 0);
   if (uid === owner) return;
-  const opened = openedPath(fd) ?? realpathSync(path);
+  // Only Linux reports what was opened.
+  const opened = orElse(() => readlinkSync(`/proc/self/fd/${fd}`), null) ?? realpathSync(path);
   // A hard link may lead elsewhere too.
   if (opened === way && (owner === 0 || nlink === 1)) return;
   throw new UserError(
@@ -86,12 +88,3 @@ function resolveAsRoot(path: string, links: number): { readonly owner: number; r
 
 /** The kernel's limit (path_resolution(7)). */
 const MAX_LINKS = 40;
-
-/** Null where the system does not report it: only Linux does. */
-function openedPath(fd: number): string | null {
-  try {
-    return readlinkSync(`/proc/self/fd/${fd}`);
-  } catch {
-    return null;
-  }
-}

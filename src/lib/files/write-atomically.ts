@@ -4,6 +4,7 @@ import { link, open, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { errorCode } from '../text.ts';
 import { inDirectory, type OpenDirectory } from './open-directory.ts';
+import { orElse } from '../or-else.ts';
 
 /** Mode and owner of a file. Null: the user that writes it. */
 export interface FileRights {
@@ -75,21 +76,13 @@ function named(error: unknown, path: string, temporary: string, shortName: strin
  * credentials.
  */
 function removeStaleTemporaries(directory: OpenDirectory, name: string): void {
-  for (const entry of entriesOf(directory.at('.'))) {
+  for (const entry of orElse(() => readdirSync(directory.at('.')), [])) {
     const pid = entry.startsWith(`.${name}.`) ? STALE.exec(entry.slice(name.length + 2))?.[1] : undefined;
     if (pid !== undefined && !isAlive(Number(pid))) remove(directory.at(entry));
   }
 }
 
 const STALE = /^(\d+)\.[0-9a-f]{12}\.new$/;
-
-function entriesOf(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
-}
 
 function isAlive(pid: number): boolean {
   try {

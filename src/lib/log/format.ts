@@ -1,12 +1,13 @@
 import { localTime } from '../local-time.ts';
 import { type Paint, painter } from '../paint.ts';
 import { escapeControls } from '../text.ts';
+import { orElse } from '../or-else.ts';
 
 /**
  * Formats one log line for a terminal; `colour` uses ANSI codes. A line that is not JSON is printed as it is, escaped.
  */
 export function formatLogLine(line: string, colour: boolean): string {
-  const record = parse(line);
+  const record = parseLogLine(line);
   if (record === null) return escapeControls(line.trimEnd());
   const { level, time } = record;
   const { name, code } = LEVELS.get(Number(level)) ?? INFO;
@@ -18,20 +19,20 @@ export function formatLogLine(line: string, colour: boolean): string {
 
 /** The same without time and level, which the journal shows by itself. */
 export function formatMessage(line: string): string {
-  const record = parse(line);
+  const record = parseLogLine(line);
   return record === null ? escapeControls(line.trimEnd()) : words(record, (text) => text).join(' ');
 }
 
 /** What a line says besides its message, each value as one line of text; the tunnel among it. */
 export function formatFields(line: string): readonly (readonly [key: string, value: string])[] {
-  return Object.entries(parse(line) ?? {})
+  return Object.entries(parseLogLine(line) ?? {})
     .filter(([key]) => !['level', 'time', 'msg'].includes(key))
     .map(([key, value]) => [key, escapeControls(typeof value === 'string' ? value : JSON.stringify(value))] as const);
 }
 
 /** The syslog priority: 7 is debug, 3 an error. */
 export function priorityOf(line: string): number {
-  return (LEVELS.get(Number(parse(line)?.['level'])) ?? INFO).priority;
+  return (LEVELS.get(Number(parseLogLine(line)?.['level'])) ?? INFO).priority;
 }
 
 function words(record: Readonly<Record<string, unknown>>, paint: Paint): readonly string[] {
@@ -57,17 +58,14 @@ const LEVELS = new Map([
 
 /** The tunnel that a line of the log is about, or null. */
 export function tunnelOfLine(line: string): string | null {
-  const tunnel = parse(line)?.['tunnel'];
+  const tunnel = parseLogLine(line)?.['tunnel'];
   return typeof tunnel === 'string' ? tunnel : null;
 }
 
-function parse(line: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null;
-  } catch {
-    return null;
-  }
+/** Null where it is not JSON. */
+export function parseLogLine(line: string): Record<string, unknown> | null {
+  const value = orElse(() => JSON.parse(line) as unknown, null);
+  return typeof value === 'object' ? (value as Record<string, unknown> | null) : null;
 }
 
 function show(value: unknown): string {

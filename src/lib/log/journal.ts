@@ -78,15 +78,11 @@ function journalEntry(line: string): string {
     ['SYSLOG_IDENTIFIER', 'tunneld'],
   ] as const;
   const fields = formatFields(line)
-    .map(([key, value]) => [fieldName(key), value] as const)
+    // `rttMs` is `RTT_MS`.
+    .map(([key, value]) => [key.replaceAll(/[A-Z]/g, '_$&').toUpperCase(), value] as const)
     .filter(([name]) => /^[A-Z][A-Z0-9_]{0,63}$/.test(name) && !OWN.test(name));
   return [...own, ...fields].map(([name, value]) => `${name}=${value}\n`).join('');
 }
 
 /** Fields that journald, or the line itself, gives a meaning (systemd.journal-fields(7)). */
 const OWN = /^(?:MESSAGE|PRIORITY|SYSLOG_|CODE_)/;
-
-/** `rttMs` is `RTT_MS`. */
-function fieldName(key: string): string {
-  return key.replaceAll(/[A-Z]/g, '_$&').toUpperCase();
-}

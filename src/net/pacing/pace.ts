@@ -1,25 +1,7 @@
+import type { ConnectionEvent } from './connection-event.ts';
 import type { Pace, PaceRequest } from './types.ts';
 import { FAIL2BAN_MS, loginAt } from './failed-logins.ts';
 import { inWindow } from './window.ts';
-
-export type ConnectionEvent =
-  /** The connection was accepted; sshd has not spoken yet. */
-  | 'opened'
-  /** The machine answered that the port is closed. */
-  | 'refused'
-  /** A firewall answered in its place (ICMP instead of a reset). */
-  | 'barred'
-  | 'unanswered'
-  /** No packet was sent, or there was no route. */
-  | 'unsent'
-  /** The connection was accepted, and ended before the server identified itself. */
-  | 'dropped'
-  | 'accepted'
-  | 'rejected'
-  /** The connection ended in another way before a login. */
-  | 'left'
-  /** The connection was logged in and has ended. */
-  | 'ended';
 
 export const START: Pace = {
   begun: [],

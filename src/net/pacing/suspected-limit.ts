@@ -1,17 +1,5 @@
-import { type FailureCode, TunnelFailure } from '../../model/failure.ts';
-import type { ConnectionEvent } from './pace.ts';
-
-/**
- * The event of a connection that did not open. `refusals` are the numbers of ICMP messages before and after, or null.
- */
-export function eventOf(code: FailureCode, refusalsBefore: number | null, refusals: number | null): ConnectionEvent {
-  // A machine answers for a closed port with a reset, a firewall usually with ICMP (iptables-extensions(8), REJECT).
-  if (code === 'connect-refused')
-    return refusals !== null && refusalsBefore !== null && refusals > refusalsBefore ? 'barred' : 'refused';
-  if (code === 'connect-timeout') return 'unanswered';
-  // A proxy speaks for the server behind it.
-  return code === 'proxy-failed' ? 'refused' : 'unsent';
-}
+import { TunnelFailure } from '../../model/failure.ts';
+import type { ConnectionEvent } from './connection-event.ts';
 
 /** The same failure, with the limit that most likely caused it. */
 export function withSuspectedLimit(failure: TunnelFailure, event: ConnectionEvent): TunnelFailure {

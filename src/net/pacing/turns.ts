@@ -1,20 +1,12 @@
 import { isLoopbackAddress } from '../../model/endpoint.ts';
-import {
-  type Begun,
-  begin,
-  isForgettable,
-  isLimited,
-  nextAt,
-  type ConnectionEvent,
-  applyEvent,
-  START,
-} from './pace.ts';
+import { type Begun, begin, isForgettable, isLimited, nextAt, applyEvent, START } from './pace.ts';
 import { type Clock, type Subscribe, untilCalled } from '../../lib/async/clock.ts';
 import { createEmitter } from '../../lib/async/emitter.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { createHostMemory, type HostMemory } from '../addresses/host-memory.ts';
+import { type ConnectionEvent, eventOfDial, eventOfLogin } from './connection-event.ts';
 import { type PaceRequest, type Pace } from './types.ts';
-import { eventOf, withSuspectedLimit } from './suspected-limit.ts';
+import { withSuspectedLimit } from './suspected-limit.ts';
 
 /**
  * The path of a connection: the address it leads to, and the local address or interface where one is configured.
@@ -247,7 +239,7 @@ class ServerTurn implements Turn {
   failed(failure: TunnelFailure): TunnelFailure {
     if (this.#stage !== 'dialling') return failure;
     const now = this.#options.clock.now();
-    const event = eventOf(failure.code, this.#refusalsBefore, this.#options.icmpRefusals());
+    const event = eventOfDial(failure.code, this.#refusalsBefore, this.#options.icmpRefusals());
     const limited = isLimited(
       applyEvent(this.#server.pace, event, this.#begun, now, () => 0),
       now,
@@ -264,8 +256,7 @@ class ServerTurn implements Turn {
   notAccepted(failure: TunnelFailure): boolean {
     if (this.#stage !== 'open') return false;
     const others = this.#server.pace.established > 0;
-    const event =
-      failure.code === 'auth-rejected' ? 'rejected' : failure.code === 'handshake-failed' ? 'dropped' : 'left';
+    const event = eventOfLogin(failure.code);
     // Where others get in, the drop was chance.
     this.#apply(event, 'over', event === 'dropped' && !others ? failure : null);
     return others;

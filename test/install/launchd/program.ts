@@ -6,7 +6,7 @@ import { installLaunchd } from '../../../src/commands/service/install-launchd.ts
 import { uninstallLaunchd } from '../../../src/commands/service/uninstall-launchd.ts';
 import { initFromLaunchd } from '../../../src/commands/setup/init/from-launchd.ts';
 import { Outcome } from '../../../src/commands/setup/init/outcome.ts';
-import { createQuestions } from '../../../src/commands/text/prompt.ts';
+import { withQuestions } from '../../../src/commands/text/prompt.ts';
 import { systemEnvironment } from '../../../src/config/input/environment.ts';
 import type { Step } from '../../../src/install/steps/step.ts';
 import { exitCodeOf } from '../../../src/program/error-boundary.ts';
@@ -24,7 +24,9 @@ const options = {
   yes: args.includes('--yes'),
 };
 if (command === 'from') {
-  const from = initFromLaunchd('autossh', options, createQuestions(true), new Outcome(), caller, carryOut);
+  const from = withQuestions(true, (questions) =>
+    initFromLaunchd('autossh', options, questions, new Outcome(), caller, carryOut),
+  );
   process.exit(await from.catch(exitCodeOf));
 }
 process.exit(

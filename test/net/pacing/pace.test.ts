@@ -1,14 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  begin,
-  isForgettable,
-  isLimited,
-  nextAt,
-  type ConnectionEvent,
-  applyEvent,
-  START,
-} from '../../../src/net/pacing/pace.ts';
+import { begin, isForgettable, isLimited, nextAt, applyEvent, START } from '../../../src/net/pacing/pace.ts';
+import type { ConnectionEvent } from '../../../src/net/pacing/connection-event.ts';
 import { type PaceRequest, type Pace } from '../../../src/net/pacing/types.ts';
 import { type ConnectLimit } from '../../../src/model/spec.ts';
 import { hashLimit, type LimitModel, penalties, ufwLimit } from './limit-models.ts';

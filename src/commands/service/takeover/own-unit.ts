@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { putFile } from '../../../install/steps/files.ts';
 import { UserError } from '../../../lib/user-error.ts';
-import { lock } from '../../../install/steps/lock.ts';
+import { withLock } from '../../../install/steps/lock.ts';
 import { mustRun, runProgram } from '../../../install/steps/run-program.ts';
 import { execWords } from '../../../install/systemd/unit-file.ts';
 import { systemClock, type Clock } from '../../../lib/async/clock.ts';
@@ -22,12 +22,7 @@ export async function writeToJournal(text: string): Promise<void> {
  * whatever way. Returns its exit code.
  */
 export async function runInOwnUnit(atEnd: string, clock: Clock = systemClock): Promise<number> {
-  const unlock = await lock(LOCK);
-  try {
-    return await runAlone(atEnd, clock);
-  } finally {
-    await unlock();
-  }
+  return await withLock(LOCK, () => runAlone(atEnd, clock));
 }
 
 /** The lock ends with this process, and then it is the state of the unit that shows that it is in use. */

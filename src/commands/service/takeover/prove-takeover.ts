@@ -1,7 +1,10 @@
 import { UserError } from '../../../lib/user-error.ts';
 import type { OldService } from '../../../install/takeover/old-service.ts';
-import { type Clock, sleep } from '../../../lib/async/clock.ts';
+import { type Clock, sleep, systemClock } from '../../../lib/async/clock.ts';
 import type { ForwardStatus, StatusDocument, TunnelStatus } from '../../../status/document.ts';
+import { systemEnvironment } from '../../../config/input/environment.ts';
+import { defaultControlSocket } from '../../../config/input/paths.ts';
+import { statusAt } from '../../find/daemon-status.ts';
 
 export interface ProofDeps {
   readonly clock: Clock;
@@ -25,6 +28,12 @@ export async function proveTakeover(old: OldService, { clock, status, tunnels }:
     if (late) return;
     await sleep(clock, LOOK_EVERY_MS);
   }
+}
+
+/** The same of the service of this system. */
+export async function proveService(old: OldService, tunnels: readonly string[]): Promise<void> {
+  const socket = defaultControlSocket(systemEnvironment());
+  await proveTakeover(old, { clock: systemClock, status: () => statusAt([socket]).catch(() => null), tunnels });
 }
 
 const PATIENCE_MS = 60_000;

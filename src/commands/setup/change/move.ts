@@ -2,7 +2,6 @@ import { dirname, resolve } from 'node:path';
 import { changing } from '../../../config/change-lock.ts';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { loadConfig } from '../../../config/load.ts';
-import { parseConfig } from '../../../config/parse.ts';
 import { canonicalAddress } from '../../../config/values/address.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { readText } from '../../../lib/files/read-file.ts';
@@ -10,16 +9,17 @@ import { UserError } from '../../../lib/user-error.ts';
 import { nameAt, tunnelOf } from '../../../model/redundancy.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import { formatServer } from '../../../model/state.ts';
-import { sharesUser } from '../../../server-rules/same-login.ts';
+import { sharesUser, sharingUser } from '../../../server-rules/same-login.ts';
 import { copyTunnel, type EditedValue, editTunnel, removeTunnel } from '../../../setup/edit-config.ts';
 import { type EntryEdit, serversWith, serverWith } from '../../../setup/edit-servers.ts';
 import { readServer } from '../../find/administrator.ts';
 import { findConfig } from '../../find/config-file.ts';
 import { configuredTunnel } from '../../find/configured-tunnel.ts';
-import { askFor, createQuestions, type Questions } from '../../text/prompt.ts';
+import { askFor, withQuestions, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { acceptsAny } from './accepts-key.ts';
-import { membersOf } from './rekey-servers.ts';
+import type { RekeyOptions } from './rekey.ts';
+import { membersIn, membersOf } from './rekey-servers.ts';
 import { changeConfig } from '../change-config.ts';
 import { trustHostKey } from '../trust-host-key.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
@@ -28,15 +28,12 @@ import { serverSetupText } from '../server-setup.ts';
 import { hostOf } from '../trust.ts';
 import { handOut, writeScript } from '../write-script.ts';
 
-export interface MoveOptions {
+export interface MoveOptions extends Omit<RekeyOptions, 'via'> {
   /** Which of several servers is replaced, `[user@]host[:port]`; null where there is one, or a person is asked. */
   readonly from: string | null;
   readonly hostKeyFingerprint: string | null;
   /** The login of the owner's on the new server; null where a person runs the script there. */
   readonly via: string | null;
-  readonly jump: boolean;
-  readonly wait: boolean;
-  readonly yes: boolean;
 }
 
 /**
@@ -51,7 +48,9 @@ export async function move(
   options: MoveOptions,
 ): Promise<number> {
   const file = resolve(await findConfig(flag));
-  return await changing(file, `move ${name} ${destination}`, () => moveIn(file, flag, name, destination, options));
+  return await changing(file, `move ${name} ${destination}`, () =>
+    withQuestions(options.yes, (questions) => moveIn(file, flag, name, destination, options, questions)),
+  );
 }
 
 async function moveIn(
@@ -60,27 +59,23 @@ async function moveIn(
   name: string,
   destination: string,
   options: MoveOptions,
+  questions: Questions,
 ): Promise<number> {
-  const questions = createQuestions(options.yes);
-  try {
-    const { tunnel: meant, all } = await configuredTunnel(flag, name);
-    const whole = tunnelOf(meant.name);
-    const members = membersOf(whole, all);
-    const there = members.find((member) => isAt(member, newPlace(member, destination)));
-    if (there !== undefined) return isThere(there, members, options.from);
-    const tunnel = await replaced(meant, members, options.from, questions);
-    const wanted = newPlace(tunnel, destination);
-    const moved = { flag: flag ?? file, file, whole, tunnel, index: members.indexOf(tunnel), all, wanted };
-    const copy = all.find((one) => one.name === copyName(whole));
-    if (copy !== undefined && !isAt(copy, wanted)) throw nameIsTaken(copy, whole, file);
-    if (copy === undefined) {
-      if (!(await prepare(moved, options, questions))) return EXIT.failed;
-      await runBoth(moved);
-    }
-    return await finish(moved, options, questions);
-  } finally {
-    questions.close();
+  const { tunnel: meant, all } = await configuredTunnel(flag, name);
+  const whole = tunnelOf(meant.name);
+  const members = membersOf(whole, all);
+  const there = members.find((member) => sharesUser(member, newPlace(member, destination)));
+  if (there !== undefined) return isThere(there, members, options.from);
+  const tunnel = await replaced(meant, members, options.from, questions);
+  const wanted = newPlace(tunnel, destination);
+  const moved = { flag: flag ?? file, file, whole, tunnel, index: members.indexOf(tunnel), all, wanted };
+  const copy = all.find((one) => one.name === copyName(whole));
+  if (copy !== undefined && !sharesUser(copy, wanted)) throw nameIsTaken(copy, whole, file);
+  if (copy === undefined) {
+    if (!(await prepare(moved, options, questions))) return EXIT.failed;
+    await runBoth(moved);
   }
+  return await finish(moved, options, questions);
 }
 
 /** The tunnel, at the server that it leaves and at the new one. */
@@ -157,10 +152,6 @@ function newPlace(tunnel: TunnelSpec, destination: string): TunnelSpec {
     user: user ?? tunnel.user,
     hostKeyAlias,
   };
-}
-
-function isAt(one: TunnelSpec, other: TunnelSpec): boolean {
-  return sharesUser(one, other);
 }
 
 /** The tunnel at the new server, while both run. */
@@ -255,8 +246,8 @@ function keysOf(
 
 /** ssh_config may have a say, too. */
 async function check(text: string, file: string, name: string, wanted: TunnelSpec): Promise<void> {
-  const changed = membersOf(name, (await parseConfig(text, file, systemEnvironment())).tunnels);
-  if (!changed.some((one) => isAt(one, wanted)))
+  const changed = await membersIn(text, file, name);
+  if (!changed.some((one) => sharesUser(one, wanted)))
     throw new UserError(
       `${file} does not decide alone where ${name} leads (${changed.map(formatServer).join(', ')}): change it by hand`,
     );
@@ -286,18 +277,14 @@ async function finish(moved: MovedTunnel, { yes }: MoveOptions, questions: Quest
 
 /** The script that undoes what the old server has of the tunnel; null where other tunnels log in there as the same user. */
 async function undoOf({ tunnel, all }: MovedTunnel): Promise<string | null> {
-  if (sharingWith(tunnel, all).length > 0) return null;
+  if (sharingUser(tunnel, all).length > 0) return null;
   return await serverSetupText(tunnel, all, { jump: false, undo: true, for: 'debian' });
-}
-
-function sharingWith(tunnel: TunnelSpec, all: readonly TunnelSpec[]): readonly TunnelSpec[] {
-  return all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
 }
 
 /** What the old server still has of the tunnel, and how to take it away there. The script is written only now: before, the tunnel ran there. */
 async function whatIsLeft({ tunnel, all, file }: MovedTunnel, script: string | null): Promise<string> {
   if (script === null) {
-    const others = sharingWith(tunnel, all).map(({ name }) => name);
+    const others = sharingUser(tunnel, all).map(({ name }) => name);
     return `what ${tunnel.name} may do there, beside ${others.join(', ')}; run \`tunneld server-setup ${others[0]!}\` for it, which takes that away`;
   }
   const path = await writeScript(script, `${tunnelOf(tunnel.name)}-undo-${fileName(tunnel.host)}.sh`, dirname(file));

@@ -4,7 +4,6 @@ import { dirname, join, resolve } from 'node:path';
 import { changing } from '../../../config/change-lock.ts';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { loadConfig } from '../../../config/load.ts';
-import { parseConfig } from '../../../config/parse.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { readText } from '../../../lib/files/read-file.ts';
 import { UserError } from '../../../lib/user-error.ts';
@@ -23,24 +22,19 @@ import { commonFreePort } from '../../../setup/via/ports.ts';
 import { tryToHandOverKeys } from '../../daemon/reload.ts';
 import { findConfig } from '../../find/config-file.ts';
 import { noSuchTunnel } from '../../text/no-such-tunnel.ts';
-import { askFor, createQuestions, type Questions } from '../../text/prompt.ts';
+import { askFor, withQuestions, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { changeConfig } from '../change-config.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
 import { hasMark, type Owner } from '../owner.ts';
-import { isOurs } from './rekey.ts';
-import { byOwners, byScript, membersOf, openOwners } from './rekey-servers.ts';
+import { isOurs, type RekeyOptions } from './rekey.ts';
+import { byOwners, byScript, membersOf, membersIn, openOwners } from './rekey-servers.ts';
 
-export interface NewIdentityOptions {
+export interface NewIdentityOptions extends RekeyOptions {
   /** What the device is called from now on. */
   readonly name: string | null;
-  /** The logins of the owner's, one for each server; none where a person runs the scripts there. */
-  readonly via: readonly string[];
   /** The first port of the server, where that cannot be looked at. */
   readonly port: string | null;
-  readonly jump: boolean;
-  readonly wait: boolean;
-  readonly yes: boolean;
 }
 
 /**
@@ -54,7 +48,7 @@ export async function newIdentity(
 ): Promise<number> {
   const file = resolve(await findConfig(flag));
   return await changing(file, `new-identity ${tunnelName ?? ''}`.trimEnd(), () =>
-    newIdentityIn(file, flag, tunnelName, options),
+    withQuestions(options.yes, (questions) => newIdentityIn(file, flag, tunnelName, options, questions)),
   );
 }
 
@@ -63,8 +57,8 @@ async function newIdentityIn(
   flag: string | null,
   tunnelName: string | null,
   options: NewIdentityOptions,
+  questions: Questions,
 ): Promise<number> {
-  const questions = createQuestions(options.yes);
   let owners: readonly Owner[] = [];
   try {
     const { tunnels: all } = await loadConfig(file, systemEnvironment());
@@ -93,7 +87,6 @@ async function newIdentityIn(
     await finish(copied);
     return EXIT.ok;
   } finally {
-    questions.close();
     for (const owner of owners) await owner.close();
   }
 }
@@ -227,7 +220,7 @@ async function switchTo(
     remoteForward: remoteForwardWith(before, wanted[0]!),
     ...(isOwn ? { servers: serversWith(before, whole, entry) } : {}),
   });
-  const changed = membersOf(whole, (await parseConfig(text, file, systemEnvironment())).tunnels);
+  const changed = await membersIn(text, file, whole);
   if (changed.map(whatOf).join() !== wanted.map(whatOf).join())
     throw new UserError(
       `${file} does not decide alone what ${whole} is: change its user, identityFile and remoteForward by hand`,

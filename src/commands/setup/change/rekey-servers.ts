@@ -15,6 +15,8 @@ import type { Owner } from '../owner.ts';
 import { isServerOf, openOwnerOf } from '../owner-of.ts';
 import { serverSetupText } from '../server-setup.ts';
 import { handOut } from '../write-script.ts';
+import { parseConfig } from '../../../config/parse.ts';
+import { systemEnvironment } from '../../../config/input/environment.ts';
 
 /** What a rotation asks of the servers of a tunnel, which are one or several. */
 export interface ServerSide {
@@ -166,4 +168,9 @@ export function pairLogins(
 /** The tunnel of this name at each of its servers. */
 export function membersOf(tunnel: string, all: readonly TunnelSpec[]): readonly TunnelSpec[] {
   return all.filter(({ name }) => isMeant(name, tunnel));
+}
+
+/** The same in the text of a file. */
+export async function membersIn(text: string, file: string, tunnel: string): Promise<readonly TunnelSpec[]> {
+  return membersOf(tunnel, (await parseConfig(text, file, systemEnvironment())).tunnels);
 }

@@ -15,12 +15,12 @@ import { finishRotation, makeNextKey, type Rotation, rotationOf } from '../../..
 import { tryToHandOverKeys } from '../../daemon/reload.ts';
 import { findConfig } from '../../find/config-file.ts';
 import { configuredTunnel } from '../../find/configured-tunnel.ts';
-import { createQuestions } from '../../text/prompt.ts';
+import { withQuestions, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { changeConfig } from '../change-config.ts';
 import type { Owner } from '../owner.ts';
 import { requireOneServer } from '../one-server.ts';
-import { byOwners, byScript, membersOf, openOwners, type ServerSide } from './rekey-servers.ts';
+import { byOwners, byScript, membersOf, membersIn, openOwners, type ServerSide } from './rekey-servers.ts';
 
 export interface RekeyOptions {
   /** The logins of the owner's, one for each server; none where a person runs the scripts there. */
@@ -36,11 +36,18 @@ export interface RekeyOptions {
  */
 export async function rekey(flag: string | null, name: string, options: RekeyOptions): Promise<number> {
   const file = resolve(await findConfig(flag));
-  return await changing(file, `rekey ${name}`, () => rekeyIn(file, flag, name, options));
+  return await changing(file, `rekey ${name}`, () =>
+    withQuestions(options.yes, (questions) => rekeyIn(file, flag, name, options, questions)),
+  );
 }
 
-async function rekeyIn(file: string, flag: string | null, name: string, options: RekeyOptions): Promise<number> {
-  const questions = createQuestions(options.yes);
+async function rekeyIn(
+  file: string,
+  flag: string | null,
+  name: string,
+  options: RekeyOptions,
+  questions: Questions,
+): Promise<number> {
   let owners: readonly Owner[] = [];
   try {
     const { tunnel, all } = await configuredTunnel(flag, name);
@@ -61,7 +68,6 @@ async function rekeyIn(file: string, flag: string | null, name: string, options:
       isOurs: (path) => isOurs(path, file, whole),
     });
   } finally {
-    questions.close();
     for (const owner of owners) await owner.close();
   }
 }
@@ -114,7 +120,7 @@ export async function rotate(rotation: Rotation, deps: RotateDeps): Promise<numb
 /** Has the tunnel use this key at each of its servers: on trial where the daemon runs. */
 export async function switchTo(flag: string, file: string, tunnel: string, key: string): Promise<void> {
   const text = editTunnel(await readText(file), tunnel, { identityFile: key });
-  const changed = membersOf(tunnel, (await parseConfig(text, file, systemEnvironment())).tunnels);
+  const changed = await membersIn(text, file, tunnel);
   for (const { name, identityFiles } of changed) {
     if (identityFiles.length !== 1 || identityFiles[0] !== key)
       throw new UserError(

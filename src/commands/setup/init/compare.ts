@@ -11,6 +11,7 @@ import { UserError } from '../../../lib/user-error.ts';
 import type { Config } from '../../../model/config.ts';
 import { formatEndpoint } from '../../../model/endpoint.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
+import { formatServer } from '../../../model/state.ts';
 import { checkSetup } from '../../../server-rules/server-setup.ts';
 import { addToConfig, newConfig, type NewTunnel } from '../../../setup/new-config.ts';
 import { AUTO, forwardPort, withPort } from '../../../setup/via/forward-port.ts';
@@ -105,8 +106,8 @@ async function withKeys(
 }
 
 function difference(existing: TunnelSpec, fresh: TunnelSpec): string {
-  const text = ({ host, port, user, forwards }: TunnelSpec) =>
-    `${user}@${formatEndpoint({ type: 'tcp', host, port })} ${forwards.map(({ listen, target }) => `-R ${formatEndpoint(listen)}:${formatEndpoint(target)}`).join(' ')}`;
+  const text = (spec: TunnelSpec) =>
+    `${formatServer(spec)} ${spec.forwards.map(({ listen, target }) => `-R ${formatEndpoint(listen)}:${formatEndpoint(target)}`).join(' ')}`;
   return `${text(existing)}, not ${text(fresh)}`;
 }
 

@@ -3,7 +3,7 @@ import { changing } from '../../../config/change-lock.ts';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { type Change, changesOf } from '../../../install/steps/apply-changes.ts';
 import { readFileState } from '../../../install/steps/files.ts';
-import { lock } from '../../../install/steps/lock.ts';
+import { withLock } from '../../../install/steps/lock.ts';
 import { runProgram } from '../../../install/steps/run-program.ts';
 import { planSystem } from '../../../install/plan-system.ts';
 import { UNIT } from '../../../install/systemd/manager.ts';
@@ -54,23 +54,17 @@ export async function initFrom(
       EXIT.usage,
     );
   requireSystemd(false);
-  const unlock = await lock(lockFile(false));
-  let again: boolean;
-  try {
+  const result = await withLock(lockFile(false), async () => {
     const machine = await thisMachine(runProgram);
     const keepers = chosenKeepers(findKeepers(machine), what);
     const old = keepers.find(({ hold }) => hold.type === 'unit' && hold.unit === UNIT && hold.user === null);
-    if (old !== undefined) again = await leaveToInstall(keepers);
-    else {
-      const make = () => work(keepers, machine, options, questions, outcome);
-      const result = options.dryRun ? await make() : await changing(CONFIG, 'init --from', make);
-      if (typeof result === 'number') return result;
-      again = false;
-    }
-  } finally {
-    await unlock();
-  }
-  if (again) return await install(null, { user: false, dryRun: options.dryRun, start: true, yes: options.yes });
+    if (old !== undefined) return leaveToInstall(keepers);
+    const make = () => work(keepers, machine, options, questions, outcome);
+    return options.dryRun ? await make() : await changing(CONFIG, 'init --from', make);
+  });
+  if (typeof result === 'number') return result;
+  if (result === 'install')
+    return await install(null, { user: false, dryRun: options.dryRun, start: true, yes: options.yes });
   report('this goes on even if the connection ends, until the new tunnels are up or the old ones are back:');
   return await runInOwnUnit(RUN_AT_END);
 }
@@ -92,11 +86,11 @@ function sort(keepers: readonly Keeper[]): { readonly active: readonly Keeper[];
 }
 
 /** install has its own way for the unit that has its name. */
-async function leaveToInstall(keepers: readonly Keeper[]): Promise<true> {
+function leaveToInstall(keepers: readonly Keeper[]): 'install' {
   const others = keepers.filter(({ hold }) => !(hold.type === 'unit' && hold.unit === UNIT));
   if (others.length > 0)
     report(`${UNIT} first; for the others run this again: ${others.map(({ name }) => name).join(', ')}`);
-  return true;
+  return 'install';
 }
 
 /** The exit code, or `takeover` where it has to be done in a unit of its own. */

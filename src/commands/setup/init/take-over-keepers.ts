@@ -1,6 +1,4 @@
 import { rm } from 'node:fs/promises';
-import { systemEnvironment } from '../../../config/input/environment.ts';
-import { defaultControlSocket } from '../../../config/input/paths.ts';
 import { createCandidate, removeCandidate } from '../../../config/candidate.ts';
 import { applyChanges, type Change, revertedError } from '../../../install/steps/apply-changes.ts';
 import { putFile } from '../../../install/steps/files.ts';
@@ -20,7 +18,6 @@ import {
 import { disableAll, disableScript, processesOf, startScript, stopKeeper } from '../../../install/keepers/hold.ts';
 import { type OldMachine, thisMachine } from '../../../install/keepers/machine.ts';
 import type { FromPlan } from '../../../install/keepers/plan-from.ts';
-import { systemClock } from '../../../lib/async/clock.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { shellQuote } from '../../../lib/shell-quote.ts';
 import { errorText } from '../../../lib/text.ts';
@@ -28,8 +25,7 @@ import type { TunnelSpec } from '../../../model/spec.ts';
 import { confirm } from '../../daemon/confirm.ts';
 import { tryToHandOverKeys } from '../../daemon/reload.ts';
 import { request } from '../../find/daemon-request.ts';
-import { statusAt } from '../../find/daemon-status.ts';
-import { proveTakeover } from '../../service/takeover/prove-takeover.ts';
+import { proveService } from '../../service/takeover/prove-takeover.ts';
 import { writeToJournal } from '../../service/takeover/own-unit.ts';
 import { reportChange } from '../../text/changes-text.ts';
 import { report } from '../../text/report.ts';
@@ -64,7 +60,8 @@ export async function takeOverKeepers(
     const old = await oldKeepers(from, plan, machine, notDisabled);
     const prove = await proofOf(from, plan, machine);
     if (plan.state.active === 'active') await inRunningService(from, changes, plan, old, prove);
-    else await inNewService(plan, changes, old, prove);
+    // The service does not run: its unit is on trial, in memory, until the tunnels are up.
+    else await takeOver(plan.trial!, changes, plan.state, plan.manager, prove, reportChange, old);
     for (const name of from.tunnels) report(`${name} is up, in the place of what kept it up before`);
     await writeToJournal('tunneld has taken over');
     return notDisabled.length > 0 ? EXIT.failed : EXIT.ok;
@@ -146,22 +143,7 @@ async function proofOf(
 ): Promise<() => Promise<void>> {
   const pids = taken.flatMap((keeper) => processesOf(keeper, machine));
   const { refused } = await inspectProcesses(pids, { journal: ['journalctl'], run: manager.run });
-  const socket = defaultControlSocket(systemEnvironment());
-  const status = () => statusAt([socket]).catch(() => null);
-  return () => proveTakeover({ connected: true, refused }, { clock: systemClock, status, tunnels });
-}
-
-/** The service does not run: its unit is on trial, in memory, until the tunnels are up. */
-async function inNewService(
-  { state, manager, trial }: Plan,
-  changes: readonly Change[],
-  old: OldKeepers,
-  prove: () => Promise<void>,
-): Promise<void> {
-  const { unit, unitSteps } = trial!;
-  const isOfUnit = ({ step }: Change) => unitSteps.includes(step);
-  const plan = { unit, files: changes.filter((change) => !isOfUnit(change)), unitFiles: changes.filter(isOfUnit) };
-  await takeOver(plan, state, manager, prove, reportChange, old);
+  return () => proveService({ connected: true, refused }, tunnels);
 }
 
 /** The running service tries the configuration out, and goes back by itself where it is not confirmed. */

@@ -7,6 +7,22 @@ import type { Questions } from '../../text/prompt.ts';
 import type { Outcome } from './outcome.ts';
 import type { Settings } from './set.ts';
 import type { Comparison } from './compare.ts';
+import type { WantedOptions } from './wanted.ts';
+
+export interface InitOptions extends WantedOptions {
+  readonly hostKeyFingerprint: string | null;
+  /** Whether the script for the server allows the key to reach the port through the server too. */
+  readonly jump: boolean;
+  /** Whether the server gets a spare host key, which is pinned here. */
+  readonly spareHostKey?: boolean;
+  readonly wait: boolean;
+  readonly yes: boolean;
+  /** What to take over instead of making a tunnel from nothing; null for that. */
+  readonly from: string | null;
+  readonly dryRun: boolean;
+  /** Whether one JSON document is all that is printed on standard output. */
+  readonly json: boolean;
+}
 
 /** What one run of init is about. */
 export interface Task {

@@ -10,7 +10,7 @@ import { EXIT } from '../../../lib/exit-code.ts';
 import { UserError } from '../../../lib/user-error.ts';
 import { readCertificateFile } from '../../../connection/auth/certificate-file.ts';
 import { TunnelFailure } from '../../../model/failure.ts';
-import { formatEndpoint } from '../../../model/endpoint.ts';
+import { formatAddress, formatEndpoint } from '../../../model/endpoint.ts';
 import { type TunnelSpec, TUNNEL_NAME } from '../../../model/spec.ts';
 import { checkUser } from '../../../server-rules/names.ts';
 import { type NewTunnel, SOCKS_FORWARD } from '../../../setup/new-config.ts';
@@ -56,7 +56,7 @@ export async function wantedTunnel(file: string, options: WantedOptions, questio
   const name = checkName(options.name ?? nameOf(server.host));
   const host = canonicalAddress(server.host);
   const port = server.port ?? 22;
-  const admin = given ?? (await askForAdmin(formatEndpoint({ type: 'tcp', host, port }), questions));
+  const admin = given ?? (await askForAdmin(formatAddress({ host, port }), questions));
   const ports = admin === null ? await withoutAuto(forwards, questions) : forwards;
   const directory = dirname(file);
   const { identityFile, keyFrom } = await keyOf(options.i ?? (await keyBeside(options.certificate)), file, name);

@@ -1,4 +1,4 @@
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { createIdentityCache } from '../../../connection/auth/identity-cache.ts';
 import { loadCredentials } from '../../../connection/auth/credentials.ts';
@@ -7,11 +7,45 @@ import { EXIT } from '../../../lib/exit-code.ts';
 import { UserError } from '../../../lib/user-error.ts';
 import { asFailure } from '../../../model/failure.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
+import type { NewTunnel } from '../../../setup/new-config.ts';
+import { checkKey } from '../../../setup/new-key.ts';
 import { askFor, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
+import { type Comparison, compareWithFile } from './compare.ts';
+import { usesNewKey } from './make-key.ts';
+import type { Settings } from './set.ts';
+import type { InitOptions } from './task.ts';
+import { isSystems, ownKey, type Wanted } from './wanted.ts';
+
+/** What is made, once a key that is encrypted was dealt with. */
+export async function withKeyThatOpens(
+  file: string,
+  { tunnel: asked, keyFrom }: Pick<Wanted, 'tunnel' | 'keyFrom'>,
+  options: InitOptions,
+  settings: Settings,
+  questions: Questions,
+): Promise<{ readonly asked: NewTunnel; readonly keyFrom: string | null; readonly compared: Comparison }> {
+  const compared = await compareWithFile(file, asked, options.jump, settings);
+  if (usesNewKey(asked, compared)) await checkKey(asked.identityFile);
+  const key = keyFrom ?? asked.identityFile;
+  // A tunnel that a person wrote is as that person wants it.
+  if (compared.existing !== null || !(await checkKey(key))) return { asked, keyFrom, compared };
+  // The service has no agent of a login.
+  const hasAgent = settings['identityAgent'] !== undefined || !isSystems(dirname(file));
+  const spec = { ...compared.fresh, identityFiles: [key], ...(hasAgent ? {} : { identityAgent: null }) };
+  const own = ownKey(file, asked.name);
+  const mayBeOwn = options.i !== null && options.certificate === null && key !== own;
+  const use = await useOfKey(spec, mayBeOwn, questions);
+  if (use.type === 'as-it-is') return { asked, keyFrom, compared };
+  const next =
+    use.type === 'own-key'
+      ? { tunnel: { ...asked, identityFile: own }, keyFrom: null }
+      : { tunnel: { ...asked, more: { ...asked.more, passphraseFile: use.path } }, keyFrom };
+  return await withKeyThatOpens(file, next, options, settings, questions);
+}
 
 /** How the tunnel logs in: with its key as it is, or as a person answered. */
-export type KeyUse =
+type KeyUse =
   | { readonly type: 'as-it-is' }
   | { readonly type: 'passphrase-file'; readonly path: string }
   | { readonly type: 'own-key' };
@@ -21,7 +55,7 @@ export type KeyUse =
  * `mayBeOwn` is whether another key would do. Throws a UserError where there is no terminal to ask on, and where the passphraseFile that
  * was given does not open the key.
  */
-export async function useOfKey(spec: TunnelSpec, mayBeOwn: boolean, questions: Questions): Promise<KeyUse> {
+async function useOfKey(spec: TunnelSpec, mayBeOwn: boolean, questions: Questions): Promise<KeyUse> {
   const problem = await whyClosed(spec);
   if (problem === null) return { type: 'as-it-is' };
   const { interactive, yes, ask } = questions;
