@@ -4,7 +4,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { childrenOf, descendantsOf, signalAll } from '../support/processes.ts';
-import { sshdPath } from '../support/sshd-process.ts';
+import { IN_FOREGROUND, sshdPath } from '../support/sshd-process.ts';
 import { until } from '../support/until.ts';
 import type { LabNetwork } from './network.ts';
 
@@ -65,7 +65,7 @@ export async function startServer(
     'mount --bind /dev "$1/dev"; mount -t proc proc "$1/proc"; exec chroot "$1" /usr/sbin/sshd -D -e -f "$2"';
   const command =
     root === null
-      ? [sshdPath(), '-D', '-e', '-f', config]
+      ? [sshdPath(), ...IN_FOREGROUND, '-f', config]
       : ['unshare', '--mount', 'sh', '-c', script, 'sh', root, inside(config)];
 
   let log = '';

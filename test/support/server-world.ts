@@ -18,7 +18,7 @@ import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { writeKeyPair } from './key-pair.ts';
 import { childrenOf } from './processes.ts';
-import { sshdPath } from './sshd-process.ts';
+import { IN_FOREGROUND, sshdPath } from './sshd-process.ts';
 import { systemAccounts } from './system-accounts.ts';
 import { removeAtExit, until } from './until.ts';
 
@@ -151,7 +151,7 @@ while :; do sleep 60; done`;
   // Not a pipe: run() does not let the test read it, and sshd waits where nobody reads. -D, so that it stays in this world; it
   // writes its pid file all the same.
   const log = openSync(join(dir, 'sshd.log'), 'a');
-  const server = world.spawn([sshdPath(), '-D', '-e', '-o', 'KexAlgorithms=curve25519-sha256'], {
+  const server = world.spawn([sshdPath(), ...IN_FOREGROUND, '-o', 'KexAlgorithms=curve25519-sha256'], {
     stdio: ['ignore', 'ignore', log],
   });
   closeSync(log);

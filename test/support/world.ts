@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { writeKeyPair } from './key-pair.ts';
 import { descendantsOf, signalAll } from './processes.ts';
-import { sshdPath } from './sshd-process.ts';
+import { IN_FOREGROUND, sshdPath } from './sshd-process.ts';
 import { systemAccounts } from './system-accounts.ts';
 import { removeAtExit, until } from './until.ts';
 
@@ -118,7 +118,7 @@ export async function startWorld(t: TestContext, options: WorldOptions): Promise
       }),
   };
   let log = '';
-  const sshd = world.spawn([sshdPath(), '-D', '-e', '-f', join(dir, 'sshd_config')], {
+  const sshd = world.spawn([sshdPath(), ...IN_FOREGROUND, '-f', join(dir, 'sshd_config')], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   sshd.stderr!.on('data', (text) => (log += String(text)));
