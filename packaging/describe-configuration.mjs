@@ -1,10 +1,10 @@
-import { tsImport } from 'tsx/esm/api';
+import { importSource } from './import-source.mjs';
 
 /** The options of a configuration as plain data, from the program's own table, so that the documents cannot go stale. */
 export async function describeConfiguration() {
-  const { OPTIONS } = await tsImport('../src/model/options.ts', import.meta.url);
-  const { describeDefault } = await tsImport('../src/config/schema/describe.ts', import.meta.url);
-  const { configSchema } = await tsImport('../src/config/schema/json-schema.ts', import.meta.url);
+  const { OPTIONS } = await importSource('model/options.ts');
+  const { describeDefault } = await importSource('config/schema/describe.ts');
+  const { configSchema } = await importSource('config/schema/json-schema.ts');
   const options = Object.entries(OPTIONS).map(([name, option]) => ({
     name,
     text: option.text,

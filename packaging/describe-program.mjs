@@ -1,8 +1,8 @@
-import { tsImport } from 'tsx/esm/api';
+import { importSource } from './import-source.mjs';
 
 /** All commands with their options and arguments as plain data, from the program itself, so that the documents cannot go stale. */
 export async function describeProgram() {
-  const { createProgram } = await tsImport('../src/program/program.ts', import.meta.url);
+  const { createProgram } = await importSource('program/program.ts');
   return describe(createProgram([], () => {}));
 }
 

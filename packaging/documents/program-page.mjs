@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { tsImport } from 'tsx/esm/api';
+import { importSource } from '../import-source.mjs';
 import { bold, entry, fill, italic, prose, roff } from './roff.mjs';
 
 /** tunneld(1): tunneld.1.roff with the commands, options and failure codes of the program. */
 export async function programPage(program, { version, date }) {
-  const { FAILURES } = await tsImport('../../src/model/failure.ts', import.meta.url);
-  const { SSH_FLAGS } = await tsImport('../../src/config/command-line/flags.ts', import.meta.url);
+  const { FAILURES } = await importSource('model/failure.ts');
+  const { SSH_FLAGS } = await importSource('config/command-line/flags.ts');
   return fill(readFileSync(new URL('tunneld.1.roff', import.meta.url), 'utf8'), {
     DATE: date,
     VERSION: version,

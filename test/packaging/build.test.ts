@@ -30,18 +30,14 @@ console.log(JSON.stringify({ version: VERSION, addon: nativeCodec() !== null, cl
 `;
 
 test('does what the sources do when it is copied elsewhere, with its addon and without', async (t) => {
-  const { dist, alone } = await bundle(t, (folder) => {
-    const entry = join(folder, 'probe.ts');
-    writeFileSync(entry, PROBE);
-    return entry;
-  });
+  const { dist, alone } = await bundleOfProbe(t);
   const version = require('../../package.json').version;
   const expected = { version, addon: true, client: 'function', mended: true };
   assert.deepEqual(await answerOf(join(dist, 'probe.js')), expected);
   assert.deepEqual(await answerOf(join(alone, 'probe.js')), expected);
   rmSync(join(alone, 'native'), { recursive: true });
   assert.deepEqual(await answerOf(join(alone, 'probe.js')), { ...expected, addon: false });
-  const bytes = readFileSync(makeKey(dist, 'key', '-t', 'ed25519', '-N', 'a secret'));
+  const bytes = readFileSync(makeKey(alone, 'key', '-t', 'ed25519', '-N', 'a secret'));
   const order = { name: 'decrypt-key', input: { bytes, passphrase: 'a secret', path: 'key' }, version };
   const worker = new Worker(join(alone, 'chunks/worker.js'), { workerData: order });
   const messages = on(worker, 'message', { close: ['exit'] });
@@ -53,10 +49,7 @@ test('does what the sources do when it is copied elsewhere, with its addon and w
 });
 
 test('takes no code from NODE_PATH or the home directory, which may be those of another user', async (t) => {
-  const { alone } = await bundle(t, (folder) => {
-    writeFileSync(join(folder, 'probe.ts'), PROBE);
-    return join(folder, 'probe.ts');
-  });
+  const { alone } = await bundleOfProbe(t);
   const home = await tempDir(t);
   const trap = join(home, 'trap');
   for (const path of ['ssh2/lib/protocol/crypto/build/Release/sshcrypto.node', 'cpu-features', 'linux-x64.node']) {
@@ -73,7 +66,7 @@ test('takes no code from NODE_PATH or the home directory, which may be those of 
 });
 
 test('starts from its bundle, and loads neither ssh2 nor zod when it prints its version', async (t) => {
-  const { dist, alone } = await bundle(t, () => join(root, 'src/cli.ts'));
+  const { dist, alone } = await bundleOfProgram(t);
   rmSync(join(alone, 'native'), { recursive: true });
   for (const [folder, native] of [
     [dist, true],
@@ -90,7 +83,7 @@ test('starts from its bundle, and loads neither ssh2 nor zod when it prints its 
 });
 
 test('has all of the daemon in memory while it runs: an upgrade may replace its files', async (t) => {
-  const { dist } = await bundle(t, () => join(root, 'src/cli.ts'));
+  const { dist } = await bundleOfProgram(t);
   const first = readdirSync(join(dist, 'chunks')).find((name) => name.startsWith('run-')) ?? '';
   const reached = new Set([first]);
   for (const name of reached) {
@@ -115,7 +108,7 @@ test('has all of the daemon in memory while it runs: an upgrade may replace its 
 const RUN = ['run', '--print-config', '-F', 'none', '-R', '8080:localhost:80', 'user@host.invalid'];
 
 test('loads for the daemon only what it uses: everything stays in its memory while it runs', async (t) => {
-  const { dist, alone } = await bundle(t, () => join(root, 'src/cli.ts'));
+  const { dist, alone } = await bundleOfProgram(t);
   const loaded = await scriptsLoaded(t, [join(dist, 'cli.js'), ...RUN]);
   assert.notDeepEqual(partsIn(loaded, /node_modules\/(ssh2|zod|yaml)\//), []);
   // Of zod the small entry alone, and of the proxies nothing before a tunnel has one.
@@ -166,11 +159,33 @@ process.on('exit', () => {
 });
 `;
 
-/** Builds over an older build, of which nothing may stay, and copies the result to where there are no modules. */
-async function bundle(
-  t: TestContext,
-  writeEntry: (folder: string) => string,
-): Promise<{ dist: string; alone: string }> {
+interface Bundle {
+  readonly dist: string;
+  /** A copy for the test, where there are no modules. */
+  readonly alone: string;
+}
+
+/** What users get, built once for all tests, which leave `dist` as it is. */
+async function bundleOfProgram(t: TestContext): Promise<Bundle> {
+  ofProgram ??= build(t, () => join(root, 'src/cli.ts'));
+  return await withCopy(t, await ofProgram);
+}
+
+let ofProgram: Promise<string> | null = null;
+
+async function bundleOfProbe(t: TestContext): Promise<Bundle> {
+  ofProbe ??= build(t, (folder) => {
+    const entry = join(folder, 'probe.ts');
+    writeFileSync(entry, PROBE);
+    return entry;
+  });
+  return await withCopy(t, await ofProbe);
+}
+
+let ofProbe: Promise<string> | null = null;
+
+/** Builds over an older build, of which nothing may stay. */
+async function build(t: TestContext, writeEntry: (folder: string) => string): Promise<string> {
   const folder = await tempDir(t);
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   const entry = writeEntry(folder);
@@ -181,6 +196,10 @@ async function bundle(
   const { stderr } = await run(process.execPath, args, { cwd: root });
   assert.equal(stderr, '');
   assert.ok(!readdirSync(join(dist, 'chunks')).includes('left-over.js'));
+  return dist;
+}
+
+async function withCopy(t: TestContext, dist: string): Promise<Bundle> {
   const alone = await tempDir(t);
   cpSync(dist, alone, { recursive: true });
   return { dist, alone };

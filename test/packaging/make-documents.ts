@@ -6,8 +6,14 @@ import { tempDir } from '../support/until.ts';
 
 const script = fileURLToPath(new URL('../../packaging/documents.mjs', import.meta.url));
 
-/** The manual pages and completions of the sources as they are, in a folder for the test. */
-export async function makeDocuments(t: TestContext): Promise<string> {
+/** The manual pages and completions of the sources as they are, in a folder for all tests of this process, which only read them. */
+export function makeDocuments(t: TestContext): Promise<string> {
+  return (made ??= make(t));
+}
+
+let made: Promise<string> | null = null;
+
+async function make(t: TestContext): Promise<string> {
   const folder = await tempDir(t);
   const { stderr } = await promisify(execFile)(process.execPath, [script, '--outdir', folder]);
   if (stderr !== '') throw new Error(stderr);
