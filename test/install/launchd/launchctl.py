@@ -3,9 +3,10 @@
 src/install/launchd/launchctl.ts). Files in there steer it: `fail-COMMAND` has numbers to fail with, one for each call;
 `no-domain` is the number that says that the domain is not there; `going` is for how many seconds an older service is still known
 after bootout; `dies` is a call, as `before disable LABEL` or `after ...`, at which whoever makes it is killed. `calls` has what was asked for, `keepers` every process that keeps a program running; none begins once there is `over`."""
-import json, os, signal, sys, time
+import os, sys, time  # each further one takes milliseconds, and the tests call this hundreds of times
 
 STATE = os.environ["LAUNCHD_STATE"]
+SIGKILL, SIGTERM = 9, 15
 WORDS = {3: "No such process", 5: "Input/output error", 36: "Operation now in progress", 37: "Operation already in progress",
          1: "Operation not permitted", 119: "Service is disabled", 125: "Domain does not support specified action"}
 
@@ -56,7 +57,10 @@ def fail(verb, code):
 
 def loaded():
     """As launchd does, this forgets a service that goes only when its program has ended."""
-    service = json.loads(read("service", "null"))
+    words = (read("service") or "").split()
+    service = {"keeper": int(words[0])} if words else None
+    if words[1:]:
+        service["until"] = float(words[2])
     if service and service.get("until", time.time() + 1) < time.time() and not lives(service["keeper"]):
         remove("service")
         return None
@@ -83,7 +87,7 @@ def no_such_service(target):
 
 def keep(target, plist):
     """What launchd itself does: runs the program, again after any end, until the service is booted out."""
-    import plistlib, subprocess
+    import plistlib, signal, subprocess
     # Told to end before it can, it does so as soon as it can.
     signal.signal(signal.SIGTERM, lambda *_: None)
     # First: whoever ends the test finds it here, or it finds that the test is over.
@@ -91,7 +95,7 @@ def keep(target, plist):
         file.write(f"{os.getpid()}\n")
     if read("over") is not None:
         return
-    write("service", json.dumps({"target": target, "plist": plist, "keeper": os.getpid()}))
+    write("service", str(os.getpid()))
     with open(plist, "rb") as file:
         job = plistlib.load(file)
     os.umask(job.get("Umask", 0o022))
@@ -130,7 +134,7 @@ def dies(when, command, label):
     """Once, and not its rescuer."""
     if read("dies") == f"{when} {command} {label}":
         remove("dies")
-        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getppid(), SIGKILL)
         return True
     return False
 
@@ -171,9 +175,9 @@ def call(command, *args):
             fail(verb, 3)
         if "until" in service:
             fail(verb, 36)
-        write("service", json.dumps({**service, "until": time.time() + float(read("going", "0"))}))
+        write("service", f'{service["keeper"]} until {time.time() + float(read("going", "0"))}')
         if lives(service["keeper"]):
-            os.kill(service["keeper"], signal.SIGTERM)
+            os.kill(service["keeper"], SIGTERM)
     elif command == "bootstrap":
         if service:
             fail(verb, 37 if "until" in service and read("says-37") else 5)
@@ -200,6 +204,7 @@ def call(command, *args):
         if command == "kill":
             if not read("pid"):
                 say("No process to signal.", 3)
+            import signal
             os.kill(int(read("pid")), getattr(signal, args[0]))
     else:
         say(f"Unrecognized subcommand: {command}", 64)
