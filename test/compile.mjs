@@ -17,7 +17,7 @@ rmSync(OUT, { recursive: true, force: true }); // a test that is no longer there
 await build({
   entryPoints: [
     { in: join(root, 'src/worker.ts'), out: 'chunks/worker' },
-    ...entries().map((name) => ({ in: join(root, 'test', `${name}.ts`), out: join('test', name) })),
+    ...entries().map((name) => ({ in: join(root, `${name}.ts`), out: name })),
   ],
   outdir: OUT,
   chunkNames: 'chunks/[name]-[hash]',
@@ -45,9 +45,16 @@ await build({
 writeFileSync(join(OUT, 'package.json'), '{"type":"module"}\n');
 
 function entries() {
-  return readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.test.ts') || path === 'run.ts' || path === 'coverage.ts')
-    .map((path) => path.slice(0, -'.ts'.length));
+  const paths = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' }).map((path) =>
+    join('test', path),
+  );
+  const tests = paths.filter((path) => path.endsWith('.test.ts'));
+  // What a test gives to another process: test/support/separately.ts.
+  const separate = tests.flatMap((path) =>
+    [...readFileSync(join(root, path), 'utf8').matchAll(/\bseparately\('([^']+)'\)/g)].map(([, module]) => module),
+  );
+  const all = new Set([...tests, ...separate, 'test/run.ts', 'test/coverage.ts']);
+  return [...all].map((path) => path.slice(0, -'.ts'.length));
 }
 
 function keepPlaces({ onLoad, onResolve }) {

@@ -7,15 +7,16 @@ import { fileURLToPath } from 'node:url';
 import { openHistoryFile } from '../../src/history/history-file.ts';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { watchTurns } from '../support/loop-delay.ts';
+import { separately } from '../support/separately.ts';
 import { tempDir } from '../support/until.ts';
 
-const module = new URL('../../src/history/history-file.ts', import.meta.url).href;
+const { node, url } = separately('src/history/history-file.ts');
 
 /** In a mount namespace with a disk of 64 KiB at the directory that it gets. */
 const PROGRAM = `
   import { execFileSync } from 'node:child_process';
   import { readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
-  import { openHistoryFile } from ${JSON.stringify(module)};
+  import { openHistoryFile } from ${JSON.stringify(url)};
   const dir = process.argv[1];
   const path = dir + '/history.jsonl';
   const problems = [];
@@ -52,10 +53,23 @@ test('keeps records when a disk is full or read-only, and writes each once when 
   if (!mayBuildNetworks(t)) return;
   const dir = await tempDir(t);
   const mounted = 'mount -t tmpfs -o size=64k none "$1" && shift && exec "$@"';
-  const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', PROGRAM, dir];
   const { stdout, stderr } = spawnSync(
     'unshare',
-    ['--mount', '--propagation', 'private', 'sh', '-c', mounted, 'sh', dir, ...node],
+    [
+      '--mount',
+      '--propagation',
+      'private',
+      'sh',
+      '-c',
+      mounted,
+      'sh',
+      dir,
+      ...node,
+      '--input-type=module',
+      '-e',
+      PROGRAM,
+      dir,
+    ],
     { encoding: 'utf8', cwd: fileURLToPath(new URL('../..', import.meta.url)) },
   );
   assert.ok(stdout !== '', stderr);

@@ -7,10 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { createNotifier } from '../../src/host/sd-notify.ts';
 import { startDatagramReceiver, withInheritedSocket, type DatagramReceiver } from '../support/datagrams.ts';
+import { separately } from '../support/separately.ts';
 import { tempDir, until } from '../support/until.ts';
 
 const run = promisify(execFile);
-const moduleUrl = new URL('../../src/host/sd-notify.ts', import.meta.url).href;
+const notify = separately('src/host/sd-notify.ts');
 
 async function receiver(t: TestContext): Promise<DatagramReceiver> {
   const opened = await startDatagramReceiver(join(await tempDir(t), 'notify'));
@@ -54,7 +55,7 @@ test('sends without a program when it inherits a descriptor, and hides that from
   const manager = await receiver(t);
   const program = `
     import { execFileSync } from 'node:child_process';
-    import { createNotifier } from ${JSON.stringify(moduleUrl)};
+    import { createNotifier } from ${JSON.stringify(notify.url)};
     process.env.PATH = '/nowhere'; // no systemd-notify: what arrives came through the descriptor
     const problems = [];
     const notifier = createNotifier(process.env, { pid: process.pid, onProblem: (message) => problems.push(message) });
@@ -64,7 +65,7 @@ test('sends without a program when it inherits a descriptor, and hides that from
     const child = execFileSync('/bin/sh', ['-c', '/usr/bin/env; if (: >&3) 2>/dev/null; then echo OPEN3; fi'], { encoding: 'utf8' });
     console.log(JSON.stringify({ problems, watchdogMs: notifier.watchdogMs, child }));
   `;
-  const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', program];
+  const node = [...notify.node, '--input-type=module', '-e', program];
   const env = { ...process.env, NOTIFY_SOCKET: manager.path, WATCHDOG_USEC: '60000000' };
   const cwd = fileURLToPath(new URL('../..', import.meta.url));
   const { stdout } = await run('perl', withInheritedSocket(manager.path, node), { env, cwd });

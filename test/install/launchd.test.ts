@@ -12,6 +12,7 @@ import { LABEL, launchdService, type LaunchdService } from '../../src/install/la
 import { disableService, unloadService } from '../../src/install/launchd/unload.ts';
 import type { Clock } from '../../src/lib/async/clock.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
+import { separately } from '../support/separately.ts';
 import { tempDir, until } from '../support/until.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 import { fakeMac, type FakeMac } from './launchd/mac.ts';
@@ -41,11 +42,14 @@ async function start(t: TestContext, clock: Clock = patient) {
 
 /** A process that has started the rescuer. */
 async function startInstaller(t: TestContext, service: LaunchdService, mac: FakeMac, then: string) {
-  const url = new URL('../../src/install/launchd/rescue.ts', import.meta.url).href;
+  const { node, url } = separately('src/install/launchd/rescue.ts');
   const code = `import { startRescue } from ${JSON.stringify(url)};
 startRescue(${JSON.stringify(service)}, process.env)${then}; console.log('started'); setInterval(() => {}, 60_000);`;
-  const args = ['--import', 'tsx', '--input-type=module', '-e', code];
-  const child = spawn(process.execPath, args, { env: mac.env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const [program, ...flags] = node;
+  const child = spawn(program!, [...flags, '--input-type=module', '-e', code], {
+    env: mac.env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   t.after(() => child.kill('SIGKILL'));
   await once(child.stdout, 'data');
   return child;

@@ -2,23 +2,27 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { separately } from '../support/separately.ts';
 
-const SRC = new URL('../../src/', import.meta.url);
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const boundary = separately('src/program/error-boundary.ts');
+const MODULES = [
+  boundary,
+  separately('src/lib/user-error.ts'),
+  separately('src/config/input/problem.ts'),
+  separately('src/model/failure.ts'),
+];
 
 /** What the boundary makes of an error, an expression over the classes of errors. */
 function end(error: string, env: NodeJS.ProcessEnv = {}): { readonly code: number | null; readonly stderr: string } {
   const script = `
     const [{ exitCodeOf }, { UserError }, { ConfigError }, { TunnelFailure }, { readFileSync }] = await Promise.all(
-      ['program/error-boundary.ts', 'lib/user-error.ts', 'config/input/problem.ts', 'model/failure.ts']
-        .map((name) => import(${JSON.stringify(SRC.href)} + name)).concat(import('node:fs')));
+      ${JSON.stringify([...MODULES.map(({ url }) => url), 'node:fs'])}.map((name) => import(name)));
     const caught = (work) => { try { work(); } catch (error) { return error; } };
     process.exitCode = exitCodeOf(${error});`;
-  const options = { encoding: 'utf8', cwd: fileURLToPath(SRC), env: { ...process.env, ...env } } as const;
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    ['--import', 'tsx', '--input-type=module', '-e', script],
-    options,
-  );
+  const options = { encoding: 'utf8', cwd: root, env: { ...process.env, ...env } } as const;
+  const [program, ...flags] = boundary.node;
+  const { status, stderr } = spawnSync(program!, [...flags, '--input-type=module', '-e', script], options);
   return { code: status, stderr };
 }
 

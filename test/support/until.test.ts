@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { listen } from './listen.ts';
+import { separately } from './separately.ts';
 import { BATCH, freePort, until } from './until.ts';
 
 test('returns the first answer when it is truthy', async () => {
@@ -44,15 +45,17 @@ test('passes a port over when a connection that has ended is still remembered at
 });
 
 test('keeps a temporary directory until the process ends, whatever a test does in the end', () => {
+  const { node, url } = separately('test/support/until.ts');
+  const [runs, ...flags] = node;
   const program = `import { existsSync, writeFileSync } from 'node:fs';
     import { test } from 'node:test';
-    import { tempDir } from ${JSON.stringify(new URL('until.ts', import.meta.url).href)};
+    import { tempDir } from ${JSON.stringify(url)};
     test('writes late', async (t) => {
       const path = await tempDir(t);
       t.after(() => writeFileSync(path + '/late', path));
       t.after(() => process.stderr.write(existsSync(path + '/late') ? path : 'gone'));
     });`;
-  const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
+  const { status, stderr } = spawnSync(runs!, [...flags, '--input-type=module', '-e', program], {
     encoding: 'utf8',
   });
   assert.equal(status, 0, stderr);

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { confirmUninstall } from '../../../src/commands/service/uninstall-question.ts';
+import { separately } from '../../support/separately.ts';
 
-const MODULE = fileURLToPath(new URL('../../../src/commands/service/uninstall-question.ts', import.meta.url));
+const question = separately('src/commands/service/uninstall-question.ts');
 const base = { purge: false, yes: false, config: null, client: null };
 
 test('asks when the caller came through a tunnel, and everybody when keys are to be deleted', async () => {
@@ -25,8 +25,8 @@ test('asks when the caller came through a tunnel, and everybody when keys are to
 });
 
 test('finds where a login came from when sudo has removed its variables', () => {
-  const ask = `import(${JSON.stringify(MODULE)}).then(({ clientOfLogin }) => console.log(clientOfLogin()))`;
-  const node = [process.execPath, '--import', 'tsx', '-e', `'${ask}'`].join(' ');
+  const ask = `import(${JSON.stringify(question.url)}).then(({ clientOfLogin }) => console.log(clientOfLogin()))`;
+  const node = [...question.node, '-e', `'${ask}'`].join(' ');
   const options = {
     env: { ...process.env, SSH_CONNECTION: '192.0.2.7 50000 192.0.2.1 22' },
     encoding: 'utf8',

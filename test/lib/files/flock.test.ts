@@ -3,19 +3,21 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { separately } from '../../support/separately.ts';
 import { tempDir } from '../../support/until.ts';
 
 test('says that the program is missing only where there is none, and otherwise why a lock cannot be had', async (t) => {
   const dir = await tempDir(t);
   const bin = join(dir, 'bin');
   mkdirSync(bin);
-  const module = new URL('../../../src/lib/files/flock.ts', import.meta.url).href;
+  const { node, url } = separately('src/lib/files/flock.ts');
+  const [program, ...flags] = node;
   const code = `
-    const { openLocked } = await import(${JSON.stringify(module)});
+    const { openLocked } = await import(${JSON.stringify(url)});
     const locked = await openLocked(${JSON.stringify(join(dir, 'lock'))}).catch((error) => error.message);
     process.stdout.write(typeof locked === 'string' ? locked : 'locked');`;
   const outcome = () =>
-    execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+    execFileSync(program!, [...flags, '--input-type=module', '-e', code], {
       env: { ...process.env, PATH: bin },
       encoding: 'utf8',
     });

@@ -3,22 +3,26 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { durableFile } from '../../../src/lib/files/write-durably.ts';
 import { errorCode } from '../../../src/lib/text.ts';
+import { separately } from '../../support/separately.ts';
 import { tempDir } from '../../support/until.ts';
 
-const MODULE = fileURLToPath(new URL('../../../src/lib/files/write-durably.ts', import.meta.url));
+const module = separately('src/lib/files/write-durably.ts');
 
 test('leaves the old file when the new text does not fit as a whole', async (t) => {
   const path = join(await tempDir(t), 'file');
   writeFileSync(path, 'old');
-  const script = `await (await import(${JSON.stringify(MODULE)})).writeDurably(${JSON.stringify(path)}, 'x'.repeat(100_000))`;
-  const limited = `trap '' XFSZ; ulimit -f 8; exec "$0" --import tsx --input-type=module -e "$1"`;
-  const { status, stderr } = spawnSync('sh', ['-c', limited, process.execPath, script], {
-    encoding: 'utf8',
-    env: { ...process.env, TSX_DISABLE_CACHE: '1' },
-  });
+  const script = `await (await import(${JSON.stringify(module.url)})).writeDurably(${JSON.stringify(path)}, 'x'.repeat(100_000))`;
+  const limited = `trap '' XFSZ; ulimit -f 8; exec "$@"`;
+  const { status, stderr } = spawnSync(
+    'sh',
+    ['-c', limited, 'sh', ...module.node, '--input-type=module', '-e', script],
+    {
+      encoding: 'utf8',
+      env: { ...process.env, TSX_DISABLE_CACHE: '1' },
+    },
+  );
   assert.notEqual(status, 0);
   assert.match(stderr, /EFBIG/);
   assert.equal(readFileSync(path, 'utf8'), 'old');

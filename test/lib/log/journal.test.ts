@@ -6,9 +6,10 @@ import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startDatagramReceiver, withInheritedSocket } from '../../support/datagrams.ts';
+import { separately } from '../../support/separately.ts';
 import { tempDir, until } from '../../support/until.ts';
 
-const output = new URL('../../../src/lib/log/output.ts', import.meta.url).href;
+const output = separately('src/lib/log/output.ts');
 const cwd = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** A process whose standard error leads to a journal, and which has journald's socket; it writes the lines of its standard input. */
@@ -21,13 +22,13 @@ async function journaled(t: TestContext) {
   const { dev, ino } = statSync(stream);
   const program = `
     import { createInterface } from 'node:readline';
-    import { stderrOutput } from ${JSON.stringify(output)};
+    import { stderrOutput } from ${JSON.stringify(output.url)};
     const { write, written } = stderrOutput(process.stderr, process.env);
     createInterface({ input: process.stdin })
       .on('line', (line) => { write(line + '\\n'); console.log('alive'); })
       .on('close', async () => { await written(); console.log('written'); });
   `;
-  const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', program];
+  const node = [...output.node, '--input-type=module', '-e', program];
   const child = spawn('perl', withInheritedSocket(journald.path, node, 'journal'), {
     cwd,
     env: { ...process.env, JOURNAL_STREAM: `${dev}:${ino}` },

@@ -11,6 +11,7 @@ import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startDns } from '../../support/dns.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { tunneld } from '../../support/tunneld.ts';
+import { separately } from '../../support/separately.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 
 const SILENT = '127.0.53.1';
@@ -30,12 +31,12 @@ test('asks another name server while the first is silent', async (t) => {
   const resolvConf = join(await tempDir(t), 'resolv.conf');
   // It alone would be waited for for two and a half minutes.
   writeFileSync(resolvConf, `nameserver ${SILENT}\noptions timeout:30 attempts:5\n`);
-  const module = fileURLToPath(new URL('../../../src/net/addresses/resolve-host.ts', import.meta.url));
-  const program = `import(${JSON.stringify(module)}).then(async ({ systemLookup }) => {
+  const module = separately('src/net/addresses/resolve-host.ts');
+  const program = `import(${JSON.stringify(module.url)}).then(async ({ systemLookup }) => {
     console.log(JSON.stringify(await systemLookup("${NAME}", 0)));
     process.exit();
   });`;
-  const node = `exec ${process.execPath} --import tsx -e '${program}'`;
+  const node = `exec ${module.node.join(' ')} -e '${program}'`;
   const child = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', `${MOUNT} && ${node}`], {
     env: { ...process.env, RESOLV_CONF: resolvConf },
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { mayBuildNetworks } from '../../../lab/lab-test.ts';
+import { separately } from '../../../support/separately.ts';
 import { tempDir } from '../../../support/until.ts';
 
 interface Point {
@@ -33,11 +34,10 @@ test('has either the old tunnel or the new one wherever a takeover is killed, at
   if (!mayBuildNetworks(t)) return;
   const dir = await tempDir(t);
   const mounts = `mount -t proc none /proc && cp -a /etc/passwd /etc/group /etc/nsswitch.conf "$0" && mount -t tmpfs none /run && mount --bind "$0" /etc && exec "$@"`;
-  const program = fileURLToPath(new URL('take-over-killed.ts', import.meta.url));
-  const node = [process.execPath, '--import', 'tsx', program];
+  const { node, file } = separately('test/commands/setup/init/take-over-killed.ts');
   const { stdout, stderr, status } = spawnSync(
     'unshare',
-    ['--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private', 'sh', '-c', mounts, dir, ...node],
+    ['--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private', 'sh', '-c', mounts, dir, ...node, file],
     { encoding: 'utf8', cwd: fileURLToPath(new URL('../../../..', import.meta.url)), maxBuffer: 16 * 1024 * 1024 },
   );
   assert.equal(status, 0, stderr);
