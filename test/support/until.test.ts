@@ -33,7 +33,7 @@ test('finds a free port that can be listened on', async () => {
 
 test('passes a port over when a connection that has ended is still remembered at it', async () => {
   let port = await freePort();
-  while (port % 100 > 80) port = await freePort(); // those of the next batch are of the same block
+  while (port % (2 * BATCH) >= BATCH) port = await freePort(); // those of the next batch are of the same block
   const ended = port + BATCH;
   const server = createServer((socket) => socket.end());
   await listen(server, '127.0.0.1', ended);

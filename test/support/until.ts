@@ -87,7 +87,7 @@ export async function freePort(): Promise<number> {
 }
 
 /** So many ports in a row, which only this process may take, are looked up at once: the kernel goes through all its sockets to answer. */
-export const BATCH = 10;
+export const BATCH = 50;
 let looked = -1;
 let remembered: ReadonlySet<number> = new Set();
 
