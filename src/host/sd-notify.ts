@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { writeSync } from 'node:fs';
+import { systemClock } from '../lib/async/clock.ts';
 import { inheritedDescriptor } from '../lib/inherited-descriptor.ts';
 import { errorText, escapeControls } from '../lib/text.ts';
 
@@ -125,10 +126,10 @@ function runNotify(assignments: string[], env: NodeJS.ProcessEnv, done: (failure
     done(errorText(error)); // for example, no memory to fork
     return;
   }
-  const timer = setTimeout(() => child.kill('SIGKILL'), PROGRAM_TIMEOUT_MS);
-  for (const handle of [child, timer]) handle.unref(); // neither may keep the process from exiting
+  child.unref();
+  const cancel = systemClock.timer(PROGRAM_TIMEOUT_MS, () => child.kill('SIGKILL'), true);
   const end = (failure: string | null) => {
-    clearTimeout(timer);
+    cancel();
     done(failure);
   };
   child.once('error', (error) => end(errorText(error)));
