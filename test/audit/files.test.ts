@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, test, type TestContext } from 'node:test';
 import type { Connection, ServerChannel } from 'ssh2';
@@ -14,6 +14,7 @@ import { systemClock } from '../../src/lib/async/clock.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import { accessOf } from '../../src/server-rules/access.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
+import { writeRsaKey } from '../support/rsa-key.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { specFor, testTurns } from '../support/tunnel.ts';
 import { startFakeSsh } from '../support/fake-server.ts';
@@ -43,7 +44,7 @@ test('finds whatever sshd takes for a key, or says when a line is not understood
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const rsa = `${sshd.clientKey}_rsa`;
-  execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '2048', '-N', '', '-f', rsa]);
+  writeRsaKey(rsa);
   const blobOf = (file: string) => readFileSync(`${file}.pub`, 'utf8').split(' ')[1]!;
   const [ours, long] = [blobOf(sshd.clientKey), blobOf(rsa)];
   const [head, tail] = [ours.slice(0, 10), ours.slice(10)];

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { writeRsaKey } from './rsa-key.ts';
 
 const run = promisify(execFile);
 
@@ -191,9 +192,9 @@ export async function createAuthorities(dir: string, kinds = KEY_KINDS): Promise
   const fileOf = (name: (typeof names)[number], kind: KeyKind) => join(dir, `${name}-${kind}`);
   await Promise.all(
     names.flatMap((name) =>
-      kinds.map((kind) => {
-        const bits = kind === 'rsa' ? ['-b', '2048'] : [];
-        return run('ssh-keygen', ['-q', '-t', kind, ...bits, '-N', '', '-C', name, '-f', fileOf(name, kind)]);
+      kinds.map(async (kind) => {
+        if (kind === 'rsa') writeRsaKey(fileOf(name, kind), name);
+        else await run('ssh-keygen', ['-q', '-t', kind, '-N', '', '-C', name, '-f', fileOf(name, kind)]);
       }),
     ),
   );

@@ -14,6 +14,7 @@ import { loadCredentials } from '../../src/connection/auth/credentials.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
 import { writeKeyPair } from './key-pair.ts';
 import { listen } from './listen.ts';
+import { writeRsaKey } from './rsa-key.ts';
 import { plainSpec } from './tunnel.ts';
 import { connects, until } from './until.ts';
 
@@ -91,6 +92,10 @@ export function makeKey(dir: string, name: string, ...args: string[]): string {
   const path = join(dir, name);
   if (args.join(' ') === '-t ed25519') {
     writeKeyPair(path, `comment of ${name}`);
+    return path;
+  }
+  if (args.join(' ') === '-t rsa -b 2048') {
+    writeRsaKey(path, `comment of ${name}`);
     return path;
   }
   const passphrase = args.includes('-N') ? [] : ['-N', ''];

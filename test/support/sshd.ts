@@ -4,6 +4,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { writeKeyPair } from './key-pair.ts';
 import { descendantsOf, childrenOf, signalAll } from './processes.ts';
+import { writeRsaKey } from './rsa-key.ts';
 import { spawnSshd, sshdVersion, type SshdProcess } from './sshd-process.ts';
 import { freePort, removeAtExit } from './until.ts';
 
@@ -175,9 +176,8 @@ function makeHostKey(dir: string, type: HostKeyType): HostKey {
 /** Private keys have mode 0600. */
 function makeKey(file: string, type: HostKeyType): void {
   if (type === 'ed25519') return writeKeyPair(file);
-  // Of RSA it takes a second to find a longer one.
-  const bits = type === 'rsa' ? ['-b', '2048'] : [];
-  execFileSync('ssh-keygen', ['-q', '-t', type, ...bits, '-N', '', '-C', '', '-f', file]);
+  if (type === 'rsa') return writeRsaKey(file);
+  execFileSync('ssh-keygen', ['-q', '-t', type, '-N', '', '-C', '', '-f', file]);
 }
 
 function publicKeyOf(file: string): string {

@@ -8,6 +8,7 @@ import { fingerprint, keyTypeOf } from '../../../src/connection/known-hosts/key-
 import { matchesHost } from '../../../src/connection/known-hosts/match.ts';
 import { parseKnownHosts } from '../../../src/connection/known-hosts/parse.ts';
 import { checkHostKey, hostQuery } from '../../../src/connection/known-hosts/check.ts';
+import { writeRsaKey } from '../../support/rsa-key.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { keyText, testKey } from '../../support/known-hosts-keys.ts';
 
@@ -38,18 +39,8 @@ describe('the real ssh-keygen', () => {
       ['ecdsa', 'ECDSA'],
     ] as const) {
       const path = join(dir, type);
-      execFileSync('ssh-keygen', [
-        '-q',
-        '-t',
-        type,
-        ...(type === 'rsa' ? ['-b', '2048'] : []),
-        '-N',
-        '',
-        '-C',
-        'c',
-        '-f',
-        path,
-      ]);
+      if (type === 'rsa') writeRsaKey(path, 'c');
+      else execFileSync('ssh-keygen', ['-q', '-t', type, '-N', '', '-C', 'c', '-f', path]);
       const [keyType, base64] = readFileSync(`${path}.pub`, 'utf8').split(' ');
       const key = Buffer.from(base64 ?? '', 'base64');
       const [, shown] = execFileSync('ssh-keygen', ['-lf', path], { encoding: 'utf8' }).split(' ');

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { KEY_KINDS } from '../../support/login.ts';
+import { writeRsaKey } from '../../support/rsa-key.ts';
 import { FOREVER, isSigned, readCertificate, type Certificate } from '../../../src/connection/ssh/certificate.ts';
 
 const run = promisify(execFile);
@@ -16,21 +17,11 @@ before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'certificate-'));
   await Promise.all(
     KEY_KINDS.flatMap(([type, bits]) =>
-      ['ca', 'key'].map((name) =>
-        run('ssh-keygen', [
-          '-q',
-          '-t',
-          type,
-          '-b',
-          bits,
-          '-N',
-          '',
-          '-C',
-          'me',
-          '-f',
-          join(folder, `${name}-${type}${bits}`),
-        ]),
-      ),
+      ['ca', 'key'].map(async (name) => {
+        const file = join(folder, `${name}-${type}${bits}`);
+        if (type === 'rsa') writeRsaKey(file, 'me');
+        else await run('ssh-keygen', ['-q', '-t', type, '-b', bits, '-N', '', '-C', 'me', '-f', file]);
+      }),
     ),
   );
 });

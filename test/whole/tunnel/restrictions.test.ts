@@ -18,6 +18,7 @@ import { localAddress } from '../../../src/net/local-address.ts';
 import { permitsOpen } from '../../../src/forwarding/visitors/permit-open.ts';
 import type { ForwardSpec, TunnelSpec } from '../../../src/model/spec.ts';
 import { startEcho } from '../../support/echo.ts';
+import { writeRsaKey } from '../../support/rsa-key.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel } from '../../support/tunnel.ts';
 import { freePort, until } from '../../support/until.ts';
@@ -143,7 +144,7 @@ test('refuses every key when the list of RevokedHostKeys is not understood', () 
 test('takes neither a short key of the server nor one of ours when RequiredRSASize forbids it', async (t) => {
   const sshd = await server(t, { hostKeyTypes: ['rsa'] });
   const short = join(sshd.dir, 'short');
-  execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '2048', '-N', '', '-f', short]);
+  writeRsaKey(short);
   appendFileSync(sshd.authorizedKeysFile, readFileSync(`${short}.pub`));
   const bits = rsaBits(Buffer.from(sshd.hostKeys[0]?.publicKey.split(' ')[1] ?? '', 'base64')) ?? 0;
   assert.ok(bits >= 2048 && bits % 8 === 0, String(bits));
@@ -167,7 +168,7 @@ test('takes neither a short key of the server nor one of ours when RequiredRSASi
 test('does not offer keys, and signs with RSA in no other way, when PubkeyAcceptedAlgorithms forbids it', async (t) => {
   const sshd = await server(t, { config: ['LogLevel DEBUG3'] });
   const rsa = join(sshd.dir, 'rsa');
-  execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '2048', '-N', '', '-f', rsa]);
+  writeRsaKey(rsa);
   appendFileSync(sshd.authorizedKeysFile, readFileSync(`${rsa}.pub`));
   const spec = { ...specFor(sshd, [[await freePort(), 1]]), identityFiles: [rsa, sshd.clientKey] };
   for (const algorithm of ['rsa-sha2-512', 'rsa-sha2-256', 'ssh-ed25519']) {
@@ -194,7 +195,7 @@ test('does not offer keys, and signs with RSA in no other way, when PubkeyAccept
 test('signs nothing that is not accepted when a server takes SHA-1 alone', async (t) => {
   const sshd = await server(t, { config: ['PubkeyAcceptedAlgorithms ssh-rsa', 'LogLevel DEBUG3'] });
   const rsa = join(sshd.dir, 'rsa');
-  execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '2048', '-N', '', '-f', rsa]);
+  writeRsaKey(rsa);
   appendFileSync(sshd.authorizedKeysFile, readFileSync(`${rsa}.pub`));
   const spec = { ...specFor(sshd, [[await freePort(), 1]]), identityFiles: [rsa] };
   const tunnel = startTunnel(t, { ...spec, pubkeyAcceptedAlgorithms: ['rsa-sha2-512', 'rsa-sha2-256'] });
