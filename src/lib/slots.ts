@@ -8,7 +8,7 @@ export interface Slots<T> {
   get(number: number): T | undefined;
   remove(number: number): void;
   count(): number;
-  numbers(): readonly number[];
+  entries(): readonly (readonly [number: number, entry: T])[];
 }
 
 export function createSlots<T extends {}>(): Slots<T> {
@@ -27,6 +27,6 @@ export function createSlots<T extends {}>(): Slots<T> {
       free.push(number);
     },
     count: () => slots.length - free.length,
-    numbers: () => [...slots.keys()].filter((number) => slots[number] !== undefined),
+    entries: () => [...slots.entries()].filter((entry): entry is [number, T] => entry[1] !== undefined),
   };
 }

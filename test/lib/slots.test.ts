@@ -10,9 +10,15 @@ test('gives each entry a number of its own, those of removed ones again, and fin
   slots.remove(1);
   slots.remove(7);
   assert.deepEqual([slots.count(), slots.get(1), slots.get(2), slots.get(7)], [2, undefined, 'c', undefined]);
-  assert.deepEqual(slots.numbers(), [0, 2]);
+  assert.deepEqual(slots.entries(), [
+    [0, 'a'],
+    [2, 'c'],
+  ]);
   assert.deepEqual([slots.add('d'), slots.add('e')], [1, 3]);
-  assert.deepEqual(slots.numbers().map(slots.get), ['a', 'd', 'c', 'e']);
+  assert.deepEqual(
+    slots.entries().map(([, entry]) => entry),
+    ['a', 'd', 'c', 'e'],
+  );
 });
 
 test('is a Map of the same entries, whatever comes and goes, and no longer than most at once', () => {

@@ -8,6 +8,7 @@ import type { Route } from '../route/route.ts';
 import type { Channel, SshConnection, Visitor } from '../ssh/connection.ts';
 import { runKeepalive, type KeepaliveDeps } from '../ssh/keepalive.ts';
 import { discard } from '../ssh/discard.ts';
+import { createSlots, type Slots } from '../../lib/slots.ts';
 import { waitFor, untilOneFails } from '../../lib/async/scope.ts';
 
 /**
@@ -110,7 +111,7 @@ class MultiTunnelConnection implements SharedConnection {
   }
 
   join(member: Member): Share {
-    const membership: Membership = { member, left: false, channels: new Set(), waiting: new Set() };
+    const membership: Membership = { member, left: false, channels: createSlots(), waiting: createSlots() };
     this.#memberships.add(membership);
     const { openedBy, login, certificate } = this.#opened;
     return {
@@ -265,9 +266,9 @@ const GOODBYE_MS = 700;
 interface Membership {
   readonly member: Member;
   left: boolean;
-  readonly channels: Set<Channel>;
+  readonly channels: Slots<Channel>;
   /** Visitors that are not answered yet. */
-  readonly waiting: Set<Visitor>;
+  readonly waiting: Slots<Visitor>;
 }
 
 /** A listener that the server has granted to one of the tunnels. */
@@ -279,24 +280,28 @@ interface Granted {
 
 /** Closes a tunnel's part of a connection that goes on without it. */
 function release({ channels, waiting }: Membership): void {
-  for (const visitor of waiting) visitor.reject();
-  for (const channel of channels) discard(channel);
+  for (const [, visitor] of waiting.entries()) visitor.reject();
+  for (const [, channel] of channels.entries()) discard(channel);
 }
 
 function hand(visitor: Visitor, membership: Membership): void {
   // The server has not yet seen that the listener was cancelled.
   if (membership.left) return visitor.reject();
-  membership.waiting.add(visitor);
+  const number = membership.waiting.add(visitor);
+  const answered = () => {
+    // One that is rejected after it was accepted has a number no more.
+    if (membership.waiting.get(number) === visitor) membership.waiting.remove(number);
+  };
   membership.member.onVisitor({
     listen: visitor.listen,
     originator: visitor.originator,
     accept: () => {
-      membership.waiting.delete(visitor);
+      answered();
       if (membership.left) throw new TunnelFailure('disconnected', 'the session is over');
       return keep(membership, visitor.accept());
     },
     reject: () => {
-      membership.waiting.delete(visitor);
+      answered();
       if (!membership.left) visitor.reject();
     },
     hasLeft: () => membership.left || visitor.hasLeft?.() === true,
@@ -308,8 +313,8 @@ function keep(membership: Membership, channel: Channel): Channel {
     discard(channel);
     throw new TunnelFailure('disconnected', 'the session is over');
   }
-  membership.channels.add(channel);
-  channel.once('close', () => membership.channels.delete(channel));
+  const number = membership.channels.add(channel);
+  channel.once('close', () => membership.channels.remove(number));
   return channel;
 }
 

@@ -29,7 +29,6 @@ export function createVisits(log: Logger): Visits {
       giveUp();
     }
   };
-  const all = () => visits.numbers().map((number) => visits.get(number)!);
   return {
     count: visits.count,
     serve: (work, giveUp) => {
@@ -38,7 +37,7 @@ export function createVisits(log: Logger): Visits {
       const number = visits.add({ visit, served: serve(visit, work, giveUp).then(forget, forget) });
     },
     ended: async () => {
-      await Promise.all(all().map(({ served }) => served));
+      await Promise.all(visits.entries().map(([, { served }]) => served));
     },
     force: () => {
       if (visits.count() === 0) return;
@@ -46,8 +45,10 @@ export function createVisits(log: Logger): Visits {
         { code: 'internal', connections: visits.count() },
         'a bug: connections outlived their session and are destroyed',
       );
-      for (const { visit } of all()) visit.socket?.destroy();
-      for (const number of visits.numbers()) visits.remove(number);
+      for (const [number, { visit }] of visits.entries()) {
+        visit.socket?.destroy();
+        visits.remove(number);
+      }
     },
   };
 }

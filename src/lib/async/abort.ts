@@ -1,3 +1,5 @@
+import { createSlots, type Slots } from '../slots.ts';
+
 /**
  * Waits for `promise`, or rejects with the signal's reason as soon as it is aborted. The promise itself goes on: for work that cannot be
  * cancelled (a name look-up). Its late result is passed to `dispose`, which closes it; its late failure is not an unhandled rejection.
@@ -27,29 +29,23 @@ export function abortable<T>(
  */
 export function onceAborted(signal: AbortSignal, action: () => void): () => void {
   const actions = actionsOf.get(signal) ?? subscribe(signal);
-  const entry: Entry = { action, at: actions.length };
-  actions.push(entry);
+  const number = actions.add(action);
   return () => {
-    if (actions[entry.at] !== entry) return;
-    const last = actions.pop()!;
-    if (last === entry) return;
-    last.at = entry.at;
-    actions[entry.at] = last;
+    // The number may be another's by now.
+    if (actions.get(number) === action) actions.remove(number);
   };
 }
 
-interface Entry {
-  readonly action: () => void;
-  at: number;
-}
+const actionsOf = new WeakMap<AbortSignal, Slots<() => void>>();
 
-const actionsOf = new WeakMap<AbortSignal, Entry[]>();
-
-function subscribe(signal: AbortSignal): Entry[] {
-  const actions: Entry[] = [];
+function subscribe(signal: AbortSignal): Slots<() => void> {
+  const actions = createSlots<() => void>();
   actionsOf.set(signal, actions);
   const callAll = () => {
-    for (const { action } of actions.splice(0)) callAlone(action);
+    for (const [number, action] of actions.entries()) {
+      actions.remove(number);
+      callAlone(action);
+    }
   };
   signal.addEventListener('abort', callAll, { once: true });
   return actions;

@@ -7,7 +7,7 @@ test('calls those that wait once when the signal is aborted, each alone, and non
   const controller = new AbortController();
   const called: number[] = [];
   const leave = Array.from({ length: 5 }, (_, index) => onceAborted(controller.signal, () => called.push(index)));
-  // The last takes the place of one that leaves.
+  // Called again, it takes away no other.
   for (const index of [0, 3, 0]) leave[index]!();
   const uncaught = new Promise<unknown>((resolve) => process.setUncaughtExceptionCaptureCallback(resolve));
   const bug = new Error('a bug');

@@ -22,7 +22,7 @@ export function reuseNumbers(client: Client): void {
   };
   table.remove = slots.remove;
   table.cleanup = (error) => {
-    for (const number of slots.numbers()) table._channels[number] = slots.get(number)!.channel;
+    for (const [number, { channel }] of slots.entries()) table._channels[number] = channel;
     cleanup.call(table, error);
   };
 }

@@ -238,10 +238,7 @@ function createShares(member: ReturnType<ReceiveAccount['join']>): Shares {
       member.wait(unread);
     },
     unread: () => {
-      for (const number of kept.numbers()) {
-        const share = kept.get(number)!;
-        count(share, share.now());
-      }
+      for (const [, share] of kept.entries()) count(share, share.now());
       return unread;
     },
     numberOf: (theirs) => numbers.get(theirs) ?? null,
