@@ -215,8 +215,8 @@ static int descriptor(napi_env env, napi_callback_info info, int *out) {
   return 1;
 }
 
-// connect(address, port): returns the descriptor of an open connection, or -errno.
-static napi_value connect_at_once(napi_env env, napi_callback_info info) {
+// connect(address, port): returns the descriptor of a connection that opens, or -errno.
+static napi_value connect_to(napi_env env, napi_callback_info info) {
   size_t argc = 2, length, port;
   napi_value argv[2];
   char address[64];
@@ -224,7 +224,7 @@ static napi_value connect_at_once(napi_env env, napi_callback_info info) {
       napi_get_value_string_utf8(env, argv[0], address, sizeof address, &length) != napi_ok || !whole(env, argv[1], &port) ||
       port > UINT16_MAX)
     return wrong(env);
-  return signed_number(env, connect_now(address, (uint16_t)port));
+  return signed_number(env, begin_connection(address, (uint16_t)port));
 }
 
 enum { READ_UNIT = 1 << 20 };
@@ -242,6 +242,12 @@ static napi_value read_into(napi_env env, napi_callback_info info) {
   int then;
   long count = (long)read_now((int)fd, memory + start, end - start, &then);
   return signed_number(env, count + then * READ_UNIT);
+}
+
+// isOpen(fd): returns 1, 0 for one that still opens, or -errno.
+static napi_value is_socket_open(napi_env env, napi_callback_info info) {
+  int fd;
+  return descriptor(env, info, &fd) ? signed_number(env, is_open(fd)) : wrong(env);
 }
 
 // shutdown(fd): returns 0, or -errno.
@@ -278,7 +284,7 @@ static napi_value acknowledge_now(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   const struct { const char *name; napi_callback call; } all[] = {
-      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"send", send_pieces}, {"connect", connect_at_once}, {"read", read_into}, {"shutdown", shutdown_socket}, {"closeSocket", close_of_socket}, {"createPoll", poll_create}, {"wakeAt", wake_at_bytes}, {"unacknowledged", unacknowledged_bytes}, {"acknowledge", acknowledge_now}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
+      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"send", send_pieces}, {"connect", connect_to}, {"isOpen", is_socket_open}, {"read", read_into}, {"shutdown", shutdown_socket}, {"closeSocket", close_of_socket}, {"createPoll", poll_create}, {"wakeAt", wake_at_bytes}, {"unacknowledged", unacknowledged_bytes}, {"acknowledge", acknowledge_now}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     napi_value function;
     if (napi_create_function(env, all[i].name, NAPI_AUTO_LENGTH, all[i].call, NULL, &function) != napi_ok ||

@@ -1,5 +1,6 @@
 #include "network.h"
 #include "call.h"
+#include "libuv.h"
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -8,18 +9,6 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
-
-// Of libuv 1, which Node brings and exports; the sizes of its structures are asked for.
-typedef struct uv_poll_s uv_poll_t;
-typedef struct uv_handle_s uv_handle_t;
-extern size_t uv_handle_size(int type);
-extern int uv_poll_init(struct uv_loop_s *loop, uv_poll_t *handle, int fd);
-extern int uv_poll_start(uv_poll_t *handle, int events, void (*callback)(uv_poll_t *, int, int));
-extern void uv_close(uv_handle_t *handle, void (*callback)(uv_handle_t *));
-extern void uv_unref(uv_handle_t *handle);
-extern void uv_handle_set_data(uv_handle_t *handle, void *data);
-extern void *uv_handle_get_data(const uv_handle_t *handle);
-enum { UV_POLL_TYPE = 8, UV_READABLE_EVENT = 1 };
 
 typedef struct watch watch;
 

@@ -6,8 +6,9 @@
 #include <node_api.h>
 
 // createPoll(table, listener): returns watch(fd, id, writable), which adds a socket until it is closed, edge-triggered (epoll(7)), and
-// returns whether that could be; called again, with true, it tells of POLL_WRITABLE as well. null where there is no poll. `listener` is called with a number of sockets, after `table`, a Uint32Array, has got the id of
-// each and what happened (POLL_READABLE and so on). Does not keep the process alive.
+// returns whether that could be; called again, with true, it tells of POLL_WRITABLE as well. null where there is no poll. `listener` is
+// called with a number of sockets, after `table`, a Uint32Array, has got the id of each and what happened (POLL_READABLE and so on). Does
+// not keep the process alive.
 napi_value poll_create(napi_env env, napi_callback_info info);
 
 enum { POLL_READABLE = 1, POLL_WRITABLE = 2 };

@@ -35,24 +35,23 @@ static socklen_t fill(struct sockaddr_storage *out, const char *address, uint16_
   return sizeof *six;
 }
 
-// The answer to a connection within this machine has come, and is handled on the way back from connect(2).
-static int is_open(int fd) {
+int is_open(int fd) {
   int error = 0;
   socklen_t size = sizeof error;
   struct pollfd at = {.fd = fd, .events = POLLOUT};
-  if (poll(&at, 1, 0) <= 0) return -EINPROGRESS;
+  if (poll(&at, 1, 0) <= 0) return 0;
   if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return -errno;
-  return -error;
+  return error == 0 ? 1 : -error;
 }
 
-int connect_now(const char *address, uint16_t port) {
+int begin_connection(const char *address, uint16_t port) {
   struct sockaddr_storage to = {0};
   socklen_t size = fill(&to, address, port);
   if (size == 0) return -EINVAL;
   int on = 1, result = 0, fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
   if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) result = -errno;
-  else if (connect(fd, (struct sockaddr *)&to, size) != 0) result = errno == EINPROGRESS ? is_open(fd) : -errno;
+  else if (connect(fd, (struct sockaddr *)&to, size) != 0 && errno != EINPROGRESS) result = -errno;
   if (result == 0) return fd;
   close(fd);
   return result;

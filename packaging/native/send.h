@@ -7,9 +7,11 @@
 
 typedef struct { uint32_t start, length; } send_piece;
 
-// Opens a connection to an IP address, without Nagle's algorithm, where that takes no time: within this machine the kernel does all of it
-// during connect(2). Returns the descriptor; -EINPROGRESS for a connection that is not open now, which is given up.
-int connect_now(const char *address, uint16_t port);
+// Begins a connection to an IP address, without Nagle's algorithm. Returns the descriptor.
+int begin_connection(const char *address, uint16_t port);
+
+// Whether it is open by now: 1 or 0. Within this machine the kernel does mostly all of it during connect(2).
+int is_open(int fd);
 
 // Reads all that is there, as far as there is room. `*then` is what came behind it: READ_ALL where there was nothing more or no room,
 // READ_END at the end, else an errno.

@@ -1,19 +1,8 @@
 #include "timer.h"
 #include "call.h"
+#include "libuv.h"
 #include <stdint.h>
 #include <stdlib.h>
-
-// Of libuv 1, which Node brings and exports; the size of its structure is asked for.
-typedef struct uv_timer_s uv_timer_t;
-typedef struct uv_handle_s uv_handle_t;
-extern size_t uv_handle_size(int type);
-extern int uv_timer_init(struct uv_loop_s *loop, uv_timer_t *handle);
-extern int uv_timer_start(uv_timer_t *handle, void (*callback)(uv_timer_t *), uint64_t timeout, uint64_t repeat);
-extern void uv_close(uv_handle_t *handle, void (*callback)(uv_handle_t *));
-extern void uv_update_time(struct uv_loop_s *loop);
-extern void uv_handle_set_data(uv_handle_t *handle, void *data);
-extern void *uv_handle_get_data(const uv_handle_t *handle);
-enum { UV_TIMER_TYPE = 13 };
 
 typedef struct {
   napi_env env;

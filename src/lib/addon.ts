@@ -11,6 +11,7 @@ export interface Addon {
   close(keys: object): void;
   send(fd: number, memory: Buffer, pieces: Uint32Array, count: number): number;
   connect(address: string, port: number): number;
+  isOpen(fd: number): number;
   read(fd: number, memory: Buffer, start: number, end: number): number;
   shutdown(fd: number): number;
   closeSocket(fd: number, reset: boolean): void;

@@ -53,18 +53,26 @@ export async function dialForVisitor(
   // A server may open a thousand channels at once.
   const tick = fewPerTick();
   if (tick !== null) await tick;
+  const socket = await connectHere(target, spec, clock, lookup);
+  if (signal.aborted) socket?.destroy();
   signal.throwIfAborted();
-  return connectAtOnce(target, spec, clock, lookup) ?? (await dialTarget(target, spec, clock, signal, lookup));
+  return socket ?? (await dialTarget(target, spec, clock, signal, lookup));
 }
 
-function connectAtOnce(target: Endpoint, spec: TargetDialSpec, clock: Clock, lookup: Lookup): DeviceSocket | null {
+/** Null for a target elsewhere, and for one that does not answer. */
+async function connectHere(
+  target: Endpoint,
+  spec: TargetDialSpec,
+  clock: Clock,
+  lookup: Lookup,
+): Promise<DeviceSocket | null> {
   if (target.type === 'unix') return null;
   const { host, port } = target;
   const family = familyOf(spec);
   const known = isIP(host) === 0 ? recent.of(lookup, nameOf(host, family), clock.now()) : [host];
   const [address] =
     known === null || !fitsFamily(host, family) ? [] : known.length > 1 ? hosts.ordered(host, known) : known;
-  return address !== undefined && isLoopback(address) ? connectNative(address, port) : null;
+  return address !== undefined && isLoopback(address) ? await connectNative(address, port, clock) : null;
 }
 
 /** 127.0.0.0/8 and ::1. */

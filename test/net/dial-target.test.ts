@@ -74,7 +74,7 @@ test('dials for a visitor without Node.js what answers at once on this machine, 
   assert.equal(await dial('known.example'), '127.0.0.1');
   assert.equal(await dial('known.example'), 'native 127.0.0.1');
   // Nobody listens there.
-  assert.equal(connectNative('127.0.0.9', port), null);
+  assert.equal(await connectNative('127.0.0.9', port, systemClock), null);
   await assert.rejects(dial('127.0.0.9'), { message: `127.0.0.9:${port}: ECONNREFUSED` });
   found = ['127.0.0.9', '127.0.0.1'];
   assert.equal(await dial('two.example'), '127.0.0.1');

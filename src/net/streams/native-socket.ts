@@ -1,5 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { loadAddon, type Addon } from '../../lib/addon.ts';
+import { deferred } from '../../lib/async/abort.ts';
+import type { Clock } from '../../lib/async/clock.ts';
 import { createSlots } from '../../lib/slots.ts';
 import { systemError } from '../../lib/system-error.ts';
 import type { DeviceSocket, Listener } from './device-socket.ts';
@@ -7,17 +9,17 @@ import { ListenerError } from './guard-listeners.ts';
 import { HEADROOM, lendShared, setReader, sharedMemory, type Take } from './lent-memory.ts';
 
 /**
- * Opens a connection to an address of this machine, for which the kernel needs no time; null where it is not open at once, and where there is
- * no addon: then it is left to Node.js.
+ * Opens a connection to an address of this machine, for which the kernel needs next to no time, or a moment where the machine is busy. Null
+ * where it does not open, and where there is no addon: then it is left to Node.js, which knows why.
  */
-export function connectNative(address: string, port: number): NativeSocket | null {
+export async function connectNative(address: string, port: number, clock: Clock): Promise<NativeSocket | null> {
   const { addon } = loadAddon();
   const watch = addon === null ? null : (poll ??= addon.createPoll(ready, onReady));
   if (addon === null || watch === null) return null;
   const fd = addon.connect(address, port);
   if (fd < 0) return null;
   const socket = new NativeSocket(addon, watch, fd, { address, port });
-  if (watch(fd, socket.id, false)) return socket;
+  if (watch(fd, socket.id, false) && (await socket.opens(clock))) return socket;
   socket.destroy();
   return null;
 }
@@ -52,6 +54,8 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   /** Whether the kernel tells when it takes more. */
   #isWatchedForRoom = false;
   #waiting: Waiting[] | null = null;
+  /** While it opens. */
+  #onReady: (() => void) | null = null;
 
   constructor(addon: Addon, watch: Watch, fd: number, remote: { readonly address: string; readonly port: number }) {
     super();
@@ -71,6 +75,21 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
 
   get descriptor(): number | null {
     return this.#fd;
+  }
+
+  /** Whether it is open, now or in a moment. */
+  async opens(clock: Clock): Promise<boolean> {
+    if (this.#fd === null) return false;
+    const isOpen = this.#addon.isOpen(this.#fd);
+    if (isOpen !== 0) return isOpen > 0;
+    this.#watchForRoom(this.#fd);
+    const settled = deferred<void>();
+    const cancel = clock.timer(OPENING_MS, settled.resolve);
+    this.#onReady = settled.resolve;
+    await settled.promise;
+    cancel();
+    this.#onReady = null;
+    return this.#fd !== null && this.#addon.isOpen(this.#fd) > 0;
   }
 
   override on(event: string, listener: Listener): this {
@@ -152,6 +171,7 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
 
   /** Something has happened (see `createPoll` of the addon). */
   handle(what: number): void {
+    this.#onReady?.();
     if ((what & READABLE) !== 0) this.#isReadable = true;
     if ((what & WRITABLE) !== 0) this.#flush();
     this.#read();
@@ -198,13 +218,16 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
     if (this.#fd === null) return 0;
     piece[1] = bytes.length;
     const sent = this.#addon.send(this.#fd, bytes, piece, 1);
-    if (sent >= 0 && sent < bytes.length && !this.#isWatchedForRoom) {
-      this.#isWatchedForRoom = true;
-      this.#watch(this.#fd, this.id, true);
-    }
+    if (sent >= 0 && sent < bytes.length) this.#watchForRoom(this.#fd);
     if (sent >= 0) return sent;
     this.destroy(systemError('write', sent));
     return 0;
+  }
+
+  #watchForRoom(fd: number): void {
+    if (this.#isWatchedForRoom) return;
+    this.#isWatchedForRoom = true;
+    this.#watch(fd, this.id, true);
   }
 
   #flush(): void {
@@ -241,6 +264,9 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
     this.emit('close');
   }
 }
+
+/** A target that takes longer is not just busy: its backlog is full, say. */
+const OPENING_MS = 250;
 
 interface Waiting {
   rest: Buffer;
