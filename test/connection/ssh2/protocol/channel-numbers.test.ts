@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
-import ssh2, { type Client, type ClientChannel } from '#ssh2';
+import type { ClientChannel } from '#ssh2';
 import { reuseNumbers } from '../../../../src/connection/ssh2/protocol/channel-numbers.ts';
 import { internalsOf } from '../../../../src/connection/ssh2/protocol/internals.ts';
 import { startEcho } from '../../../support/echo.ts';
+import { ssh2Client } from '../../../support/ssh2-client.ts';
 import { startSshd } from '../../../support/sshd.ts';
 import { freePort } from '../../../support/until.ts';
 
@@ -41,17 +41,7 @@ async function connected(t: TestContext) {
   t.after(() => sshd.stop());
   const echo = await startEcho();
   t.after(() => echo.close());
-  const client: Client = new ssh2.Client();
-  t.after(() => client.destroy());
-  client.connect({
-    host: '127.0.0.1',
-    port: sshd.port,
-    username: sshd.user,
-    privateKey: readFileSync(sshd.clientKey),
-    hostVerifier: () => true,
-  });
-  // The server may end first.
-  client.on('error', () => {});
+  const client = ssh2Client(t, sshd);
   reuseNumbers(client);
   await once(client, 'ready');
   const open = (port = echo.port) =>

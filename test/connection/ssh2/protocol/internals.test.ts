@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { createDiffieHellmanGroup } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
-import ssh2, { type Client, type ConnectConfig } from '#ssh2';
+import type { Client, ConnectConfig } from '#ssh2';
 import {
   type Group,
   type Handlers,
@@ -12,6 +11,7 @@ import {
   type OpenChannel,
   type Protocol,
 } from '../../../../src/connection/ssh2/protocol/internals.ts';
+import { ssh2Client } from '../../../support/ssh2-client.ts';
 import { startSshd } from '../../../support/sshd.ts';
 
 type Kinds<Part> = Readonly<Record<keyof Part, string>>;
@@ -162,19 +162,7 @@ test('opens a key exchange by its door, and uses what the door gave', async (t) 
 async function connecting(t: TestContext, options: ConnectConfig): Promise<Client> {
   const sshd = await startSshd({ everyKeyExchange: true });
   t.after(() => sshd.stop());
-  const client = new ssh2.Client();
-  t.after(() => client.destroy());
-  // The server may end first.
-  client.on('error', () => {});
-  client.connect({
-    host: '127.0.0.1',
-    port: sshd.port,
-    username: sshd.user,
-    privateKey: readFileSync(sshd.clientKey),
-    hostVerifier: () => true,
-    ...options,
-  });
-  return client;
+  return ssh2Client(t, sshd, options);
 }
 
 function kindsOf<Part extends object>(part: Part, known: Kinds<Part>): Record<string, string> {
