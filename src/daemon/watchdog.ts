@@ -4,8 +4,8 @@ import type { Logger } from '../lib/log/log.ts';
 import type { Notifier } from '../host/sd-notify.ts';
 
 /**
- * Feeds the watchdog, which waits for `withinMs`, but only while every tunnel's loop shows itself by the time that it announced; `stuck` names those that do not.
- * Ends when the returned function is called.
+ * Feeds the watchdog, which waits for `withinMs`, but only while every tunnel's loop shows itself by the time that it announced; `stuck`
+ * names those that do not. Ends when the returned function is called.
  */
 export function feedWatchdog(
   notifier: Notifier,

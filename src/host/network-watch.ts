@@ -14,7 +14,10 @@ import { orElse } from '../lib/or-else.ts';
 export interface NetworkWatch {
   /** Calls `listener` after each change; the result unsubscribes. */
   subscribe(listener: (what: NetworkChange) => void): () => void;
-  /** Calls `listener` at each look, about two a minute at least, changed or not: for what is done seldom, and should not wake the process by itself. */
+  /**
+   * Calls `listener` at each look, about two a minute at least, changed or not: for what is done seldom, and should not wake the process by
+   * itself.
+   */
   onLook(listener: () => void): () => void;
   /**
    * Whether the machine has replaced this address by another one. A link that is down for a moment keeps its address.

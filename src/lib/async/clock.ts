@@ -7,8 +7,8 @@ export interface Clock {
   /** Milliseconds since 1970, for people and logs. */
   wall(): number;
   /**
-   * Calls `fn` once after `ms` milliseconds, and not before; the result cancels it. `seldomFires` is for one that an idle process starts and nearly always
-   * cancels: that of Node.js wakes the process all the same.
+   * Calls `fn` once after `ms` milliseconds, and not before; the result cancels it. `seldomFires` is for one that an idle process starts and
+   * nearly always cancels: that of Node.js wakes the process all the same.
    */
   timer(ms: number, fn: () => void, seldomFires?: boolean): () => void;
 }
