@@ -17,6 +17,11 @@ export function groupLives(group: number): boolean {
   return all.map((entry) => statOf(Number(entry))).some((stat) => stat.group === group && isAlive(stat));
 }
 
+/** Whether a process lives; one that does no more has closed all that it had open. */
+export function lives(pid: number): boolean {
+  return isAlive(statOf(pid));
+}
+
 /** Signals processes of which some may be gone by now. */
 export function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
   for (const pid of pids) {

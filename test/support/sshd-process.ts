@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { descendantsOf, signalAll } from './processes.ts';
+import { descendantsOf, lives, signalAll } from './processes.ts';
 import { PATIENCE_MS, until } from './until.ts';
 
 /** A listening sshd in the foreground. */
@@ -43,9 +43,12 @@ export async function spawnSshd(configFile: string, onLog: (text: string) => voi
       if (hasExited(child)) return;
       const gone = new Promise((resolve) => child.once('close', resolve)); // the last session has closed its stderr
       child.kill('SIGSTOP'); // no new session while the others are ended
-      signalAll(descendantsOf(sshd.pid), 'SIGKILL');
+      const sessions = descendantsOf(sshd.pid);
+      signalAll(sessions, 'SIGKILL');
       child.kill('SIGKILL');
       await gone;
+      // Its standard error is closed first, what it listens at a moment later.
+      await until(() => !sessions.some(lives), { what: 'the end of the sessions of sshd' });
     },
   };
   await sshd
