@@ -1,3 +1,13 @@
+import {
+  type Assignment,
+  type Command,
+  forEachChild,
+  type ParameterExpansionPart,
+  parse,
+  type SyntaxNode,
+  type Word,
+  type WordPart,
+} from 'unbash';
 import { NotUnderstood } from './not-understood.ts';
 
 /** One simple command of a script, with its words as the shell would pass them on. */
@@ -32,278 +42,212 @@ export function shellCommands(text: string, around: ShellSurroundings): readonly
   return new Script(text, around).read();
 }
 
-interface Word {
-  text: string;
-  unknown: string | null;
-  /** Without a quote or an expansion, so that it may be a keyword or an operator. */
-  plain: boolean;
+type Place = Pick<ShellCommand, 'nested' | 'alternative'>;
+
+/** Text that is a word, or a part of one, and why it is not all. */
+interface Text {
+  readonly text: string;
+  readonly unknown: string | null;
+  /** Whether the shell splits it at its blanks, as it does the value of a variable without quotes. */
+  readonly splits?: boolean;
 }
 
-/** A scanner that expands while it reads: an assignment holds from the next command on. */
+/** An assignment holds from the next command on. */
 class Script {
   readonly #text: string;
-  readonly #readText: ShellSurroundings['readText'];
-  readonly #parameters: readonly string[];
+  readonly #around: ShellSurroundings;
   /** Null for a variable whose value is not known. */
   readonly #variables: Map<string, string | null>;
   readonly #found: ShellCommand[] = [];
   #directory: string;
   #at = 0;
   #line = 0;
-  #firstLine = 0;
-  #words: Word[] = [];
-  #word: Word | null = null;
-  #skipsNext = false;
-  #depth = 0;
-  #conditions = 0;
-  #alternative = false;
 
-  constructor(text: string, { environment, directory, parameters = [], readText }: ShellSurroundings) {
+  constructor(text: string, around: ShellSurroundings) {
     this.#text = text;
-    this.#variables = new Map(Object.entries(environment));
-    this.#directory = directory;
-    this.#parameters = parameters;
-    this.#readText = readText;
+    this.#around = around;
+    this.#variables = new Map(Object.entries(around.environment));
+    this.#directory = around.directory;
   }
 
   read(): readonly ShellCommand[] {
-    while (this.#at < this.#text.length) this.#next();
-    this.#endCommand();
+    const script = parse(this.#text);
+    const [error] = script.errors ?? [];
+    if (error !== undefined) throw new NotUnderstood(`it is no script of sh: ${error.message}`);
+    this.#visit(script, { nested: false, alternative: false });
     return this.#found;
   }
 
-  #next(): void {
-    const char = this.#text[this.#at]!;
-    if (char === '\\') this.#escape();
-    else if (char === "'") this.#single();
-    else if (char === '"') this.#double();
-    else if (char === '$' || char === '`') this.#expand(false);
-    else if (/[ \t\r]/.test(char)) {
-      this.#endWord();
-      this.#at += 1;
-    } else if (char === '#' && this.#word === null) {
-      while (this.#at < this.#text.length && this.#text[this.#at] !== '\n') this.#at += 1;
-    } else if (/[<>]/.test(char) || this.#text.startsWith('&>', this.#at)) this.#redirect();
-    else if (/[\n;&|()]/.test(char)) this.#operator(char);
-    else this.#literal(char);
+  #visit(node: SyntaxNode, { nested, alternative }: Place): void {
+    const why = REFUSED[node.type];
+    if (why !== undefined && !isEndlessLoop(node)) throw new NotUnderstood(why);
+    if (node.type === 'Word') this.#textsOf(node);
+    else if (node.type === 'Command') this.#visitCommand(node, { nested, alternative });
+    else
+      forEachChild(node, (child) => {
+        const isOther = child.type === 'Elif' || (node.type === 'If' && child === node.else);
+        this.#visit(child, { nested: nested || node.type === 'CompoundList', alternative: alternative || isOther });
+      });
   }
 
-  #literal(char: string): void {
-    const word = (this.#word ??= { text: '', unknown: null, plain: true });
-    const rest = this.#text.slice(this.#at + 1, this.#at + 2);
-    if (char === '~' && word.text === '' && /^(?:[/\s;&|]|$)/.test(rest)) {
-      word.text += this.#variables.get('HOME') ?? '~';
-      word.plain = false;
-    } else word.text += char;
-    if (/[*?]/.test(char)) word.unknown ??= 'a pattern of file names';
-    this.#at += 1;
-  }
-
-  #escape(): void {
-    const next = this.#text[this.#at + 1];
-    this.#at += 2;
-    if (next === '\n') this.#line += 1;
-    else this.#append(next ?? '');
-  }
-
-  /** Adds text that is quoted. */
-  #append(text: string): Word {
-    const word = (this.#word ??= { text: '', unknown: null, plain: false });
-    word.text += text;
-    word.plain = false;
-    return word;
-  }
-
-  #single(): void {
-    const end = this.#text.indexOf("'", this.#at + 1);
-    if (end === -1) throw new NotUnderstood('a quote is not closed');
-    const text = this.#text.slice(this.#at + 1, end);
-    this.#append(text);
-    this.#line += text.split('\n').length - 1;
-    this.#at = end + 1;
-  }
-
-  #double(): void {
-    this.#append('');
-    this.#at += 1;
-    for (; this.#text[this.#at] !== '"';) {
-      const char = this.#text[this.#at];
-      if (char === undefined) throw new NotUnderstood('a quote is not closed');
-      if (char === '$' || char === '`') this.#expand(true);
-      else if (char === '\\') {
-        const next = this.#text[this.#at + 1] ?? '';
-        if (next !== '\n') this.#append(/["\\$`]/.test(next) ? next : `\\${next}`);
-        this.#at += 2;
-      } else {
-        if (char === '\n') this.#line += 1;
-        this.#append(char);
-        this.#at += 1;
-      }
-    }
-    this.#at += 1;
-  }
-
-  #expand(quoted: boolean): void {
-    const rest = this.#text.slice(this.#at);
-    const output = rest.startsWith('`') ? rest.indexOf('`', 1) + 1 : rest.startsWith('$(') ? closing(rest) : 0;
-    if (output > 0) {
-      this.#append('').unknown ??= 'the output of another command';
-      this.#line += rest.slice(0, output).split('\n').length - 1;
-      this.#at += output;
-      return;
-    }
-    const [all, braced, fallback, plain] = /^\$(?:\{(\w+)(?::?-([^{}$`"']*))?\}|([A-Za-z_]\w*|\d))/.exec(rest) ?? [];
-    if (all === undefined) {
-      const [other = '$'] = /^\$(?:\{[^}]*\}|[@*#?$!-])/.exec(rest) ?? [];
-      if (other.length > 1) this.#append('').unknown ??= other;
-      else this.#append('$');
-      this.#at += other.length;
-      return;
-    }
-    this.#at += all.length;
-    this.#insert(braced ?? plain!, fallback, quoted);
-  }
-
-  #insert(name: string, fallback: string | undefined, quoted: boolean): void {
-    const value = /^\d+$/.test(name) ? (this.#parameters[Number(name) - 1] ?? '') : this.#variables.get(name);
-    const text = (value === '' ? undefined : value) ?? fallback;
-    if (text === undefined || value === null) {
-      // An unset variable is empty in a shell; here it may be one of the login's or of the service manager's.
-      this.#append('').unknown ??= value === '' ? null : `the variable ${name}`;
-      return;
-    }
-    if (quoted) this.#append(text);
-    else this.#split(text);
-  }
-
-  /** Without quotes the shell splits a value at its blanks. */
-  #split(text: string): void {
-    const [first = '', ...more] = text.split(/[ \t\n]+/);
-    if (first !== '') this.#append(first);
-    for (const part of more) {
-      this.#endWord();
-      if (part !== '') this.#append(part);
-    }
-  }
-
-  #redirect(): void {
-    if (this.#word?.plain === true && /^\d+$/.test(this.#word.text)) this.#word = null;
-    this.#endWord();
-    const [operator = ''] = /^(?:&>>?|<<-?|<&|>&|>>|>\||[<>])/.exec(this.#text.slice(this.#at)) ?? [];
-    if (operator.startsWith('<<')) throw new NotUnderstood('it has a here-document');
-    this.#at += operator.length;
-    if (this.#text[this.#at] === '(') throw new NotUnderstood('it substitutes a process for a file');
-    this.#skipsNext = true;
-  }
-
-  #operator(char: string): void {
-    this.#endWord();
-    const next = this.#text[this.#at + 1];
-    if (char === '(' && this.#words.length > 0) {
-      const [loop] = /^\(\(\s*;\s*;\s*\)\)/.exec(this.#text.slice(this.#at)) ?? [];
-      if (loop === undefined || this.#words.at(-1)?.text !== 'for')
-        throw new NotUnderstood('it has functions or arithmetic');
-      this.#words = [];
-      this.#depth += 1;
-      this.#at += loop.length;
-      return;
-    }
-    this.#endCommand();
-    if (char === '(') this.#depth += 1;
-    if (char === ')') this.#depth -= 1;
-    if (char === '\n') this.#line += 1;
-    this.#at += next === char && /[&|;]/.test(char) ? 2 : 1;
-    if (next === char && char === ';') throw new NotUnderstood('it has a case');
-  }
-
-  #endWord(): void {
-    const word = this.#word;
-    this.#word = null;
-    if (word === null) return;
-    if (this.#skipsNext) {
-      this.#skipsNext = false;
-      return;
-    }
-    if (this.#words.length === 0) this.#firstLine = this.#line;
-    if (this.#words.length === 0 && word.plain && this.#keyword(word.text)) return;
-    this.#words.push(word);
-  }
-
-  /** Whether a first word only leads to the command behind it. */
-  #keyword(text: string): boolean {
-    if (/^(?:case|select|function|\(\()$/.test(text)) throw new NotUnderstood(`it has ${text}`);
-    if (/^(?:while|until|if|\{)$/.test(text)) this.#depth += 1;
-    if (/^(?:done|fi|\})$/.test(text)) this.#depth -= 1;
-    if (text === 'if') this.#conditions += 1;
-    if (text === 'fi' && (this.#conditions -= 1) === 0) this.#alternative = false;
-    if (/^(?:else|elif)$/.test(text)) this.#alternative = true;
-    return /^(?:while|until|do|done|if|then|elif|else|fi|!|time|\{|\})$/.test(text);
-  }
-
-  #endCommand(): void {
-    this.#endWord();
-    this.#skipsNext = false;
-    const words = this.#words;
-    this.#words = [];
-    const [first] = words;
+  #visitCommand({ name, prefix, args, redirects, pos, end }: Command, place: Place): void {
+    for (const one of redirects) this.#visit(one, place);
+    const assigned = prefix.filter((one) => one.type === 'Assignment');
+    const given = [...assigned, ...(name === undefined ? [] : [name]), ...args];
+    const words = given.flatMap((one) => (one.type === 'Word' ? this.#expand(one) : this.#assignment(one)));
+    const [first, second] = words;
     if (first === undefined) return;
-    if (first.text === 'for') throw new NotUnderstood('it has a loop over a list');
-    const assigned = words.findIndex(({ text }) => !ASSIGNMENT.test(text));
-    if (assigned === -1) this.#assign(words);
+    if (name === undefined) this.#assign(words);
     else if (/^(?:export|readonly|local|declare|typeset)$/.test(first.text)) this.#assign(words.slice(1));
-    else if (first.text === 'cd') this.#changeDirectory(words[1]);
-    else if (first.text === '.' || first.text === 'source') this.#source(words[1]);
-    else this.#keep(words);
+    else if (first.text === 'cd') this.#changeDirectory(second);
+    else if (first.text === '.' || first.text === 'source') this.#source(second);
+    else
+      this.#found.push({
+        words: words.map(({ text }) => text),
+        unknown: whyUnknown(words),
+        environment: this.#environment(),
+        directory: this.#directory,
+        lines: [this.#lineAt(pos), this.#lineAt(end)],
+        ...place,
+      });
   }
 
-  #assign(words: readonly Word[]): void {
+  /** Positions come in the order of the text. */
+  #lineAt(position: number): number {
+    this.#line += this.#text.slice(this.#at, position).split('\n').length - 1;
+    this.#at = position;
+    return this.#line;
+  }
+
+  #assign(words: readonly Text[]): void {
     for (const { text, unknown } of words) {
-      const [, name, value = ''] = ASSIGNMENT.exec(text) ?? [];
+      const [, name, value = ''] = /^([A-Za-z_]\w*)=(.*)$/s.exec(text) ?? [];
       if (name !== undefined) this.#variables.set(name, unknown === null ? value : null);
     }
   }
 
-  #changeDirectory(word: Word | undefined): void {
+  #changeDirectory(word: Text | undefined): void {
     const home = this.#variables.get('HOME') ?? '/';
     this.#directory =
       word === undefined ? home : word.text.startsWith('/') ? word.text : `${this.#directory}/${word.text}`;
   }
 
-  #source(word: Word | undefined): void {
+  #source(word: Text | undefined): void {
     if (word === undefined || word.unknown !== null) throw new NotUnderstood('it reads a file whose name is not known');
-    const text = this.#readText(word.text);
+    const { readText } = this.#around;
+    const text = readText(word.text);
     if (text === null) return;
-    const environment = this.#environment();
-    const other = new Script(text, { environment, directory: this.#directory, readText: this.#readText });
+    const other = new Script(text, { environment: this.#environment(), directory: this.#directory, readText });
     this.#found.push(...other.read());
     for (const [name, value] of other.#variables) this.#variables.set(name, value);
-  }
-
-  #keep(words: readonly Word[]): void {
-    this.#found.push({
-      words: words.map(({ text }) => text),
-      unknown: words.find(({ unknown }) => unknown !== null)?.unknown ?? null,
-      environment: this.#environment(),
-      directory: this.#directory,
-      lines: [this.#firstLine, this.#line],
-      nested: this.#depth > 0,
-      alternative: this.#alternative,
-    });
   }
 
   #environment(): Readonly<Record<string, string>> {
     return Object.fromEntries([...this.#variables].filter((entry): entry is [string, string] => entry[1] !== null));
   }
+
+  #assignment({ name, value, append }: Assignment): Text {
+    const isKnown = value.type === 'Word' && append !== true;
+    const texts = isKnown ? this.#textsOf(value) : [unknownText(`the variable ${name}`)];
+    return joined([plainText(`${name}=`), ...texts]);
+  }
+
+  /** The words that one becomes. */
+  #expand(word: Word): readonly Text[] {
+    const words: Text[][] = [[]];
+    for (const one of this.#textsOf(word)) {
+      const [first = '', ...more] = one.splits === true ? one.text.split(/[ \t\n]+/) : [];
+      if (one.splits !== true) words.at(-1)!.push(one);
+      else if (first !== '') words.at(-1)!.push(plainText(first));
+      words.push(...more.map((text) => (text === '' ? [] : [plainText(text)])));
+    }
+    return words.filter((texts) => texts.length > 0).map(joined);
+  }
+
+  #textsOf({ text, value, parts }: Word): readonly Text[] {
+    const texts = parts?.flatMap((part) => this.#textsIn(part, false)) ?? [plainText(value)];
+    const [first, ...rest] = texts;
+    if (first === undefined || !/^~(?:\/|$)/.test(text)) return texts;
+    return [{ ...first, text: first.text.replace('~', this.#variables.get('HOME') ?? '~') }, ...rest];
+  }
+
+  #textsIn(part: WordPart, quoted: boolean): readonly Text[] {
+    switch (part.type) {
+      case 'Literal':
+      case 'SingleQuoted':
+      case 'AnsiCQuoted':
+        return [plainText(part.value)];
+      case 'DoubleQuoted':
+      case 'LocaleString':
+        return [plainText(''), ...part.parts.flatMap((one) => this.#textsIn(one, true))];
+      case 'SimpleExpansion':
+        return this.#valueOf(part.text.slice(1), quoted);
+      case 'ParameterExpansion':
+        return this.#expansion(part, quoted);
+      case 'ProcessSubstitution':
+        throw new NotUnderstood('it substitutes a process for a file');
+      case 'Glob':
+        // What is in brackets may be an address.
+        return part.kind === 'bracket' ? [plainText(part.value)] : [unknownText(PATTERN)];
+      case 'ExtendedGlob':
+        return [unknownText(PATTERN)];
+      case 'BraceExpansion':
+        return [unknownText(part.text)];
+      case 'ArithmeticExpansion':
+      case 'CommandExpansion':
+        return [unknownText('the output of another command')];
+    }
+  }
+
+  /** Of `${…}`, a variable and its default alone are read. */
+  #expansion({ text, parameter, prefix, index, operation }: ParameterExpansionPart, quoted: boolean): readonly Text[] {
+    const isDefault = operation?.type === 'Default' && /^:?-$/.test(operation.operator);
+    if ((prefix ?? index) !== undefined || (operation !== undefined && !isDefault)) return [unknownText(text)];
+    return this.#valueOf(parameter, quoted, isDefault ? this.#textsOf(operation.operand) : null);
+  }
+
+  #valueOf(name: string, quoted: boolean, fallback: readonly Text[] | null = null): readonly Text[] {
+    if (!/^\w+$/.test(name)) return [unknownText(`$${name}`)];
+    const value = /^\d+$/.test(name) ? (this.#around.parameters?.[Number(name) - 1] ?? '') : this.#variables.get(name);
+    if (value) return [{ ...plainText(value), splits: !quoted }];
+    if (fallback !== null && value !== null) return fallback.map((text) => ({ ...text, splits: !quoted }));
+    // An unset variable is empty in a shell; here it may be one of the login's or of the service manager's.
+    return value === '' ? [] : [unknownText(`the variable ${name}`)];
+  }
 }
 
-const ASSIGNMENT = /^([A-Za-z_]\w*)=(.*)$/s;
+/** What a script may have, and what it does is not known without running it. */
+const REFUSED: Partial<Readonly<Record<SyntaxNode['type'], string>>> = {
+  ArithmeticCommand: 'it has functions or arithmetic',
+  ArithmeticFor: 'it has functions or arithmetic',
+  Case: 'it has case',
+  Coproc: 'it has coproc',
+  For: 'it has a loop over a list',
+  Function: 'it has functions or arithmetic',
+  HereDoc: 'it has a here-document',
+  HereString: 'it has a here-document',
+  Select: 'it has select',
+};
 
-/** The length of `$(…)` at the beginning of a text. */
-function closing(text: string): number {
-  let depth = 0;
-  for (let at = 1; at < text.length; at += 1) {
-    if (text[at] === '(') depth += 1;
-    if (text[at] === ')' && (depth -= 1) === 0) return at + 1;
-  }
-  throw new NotUnderstood('a parenthesis is not closed');
+const PATTERN = 'a pattern of file names';
+
+/** `for ((;;))` */
+function isEndlessLoop(node: SyntaxNode): boolean {
+  return node.type === 'ArithmeticFor' && (node.initialize ?? node.test ?? node.update) === undefined;
+}
+
+function plainText(text: string): Text {
+  return { text, unknown: null };
+}
+
+function unknownText(why: string): Text {
+  return { text: '', unknown: why };
+}
+
+function joined(texts: readonly Text[]): Text {
+  return { text: texts.map(({ text }) => text).join(''), unknown: whyUnknown(texts) };
+}
+
+function whyUnknown(texts: readonly Text[]): string | null {
+  return texts.find(({ unknown }) => unknown !== null)?.unknown ?? null;
 }
