@@ -13,7 +13,7 @@ import type { Up } from '../verify/judge.ts';
 import type { Verifier } from '../verify/listener-verifier.ts';
 import type { VerifyResult } from '../verify/results.ts';
 import type { Owners } from './owners.ts';
-import { type ListenerActions, liveListener, type Refused, type RequestRefused } from './listener-life.ts';
+import { type Command, type ListenerEvent, type Refused, type Report, startLife, step } from './listener-life.ts';
 import type { ListenerAccess } from './suspendable-listeners.ts';
 import { refusalReason } from './refusal-reason.ts';
 
@@ -76,49 +76,92 @@ interface Kept {
   answered(): void;
 }
 
-function keepForward(kept: Kept, options: RemoteListenersOptions, signal: AbortSignal): Promise<never> {
-  const { listen } = kept;
-  return liveListener({ listen, verify: options.verify, tunnel: options.tunnel }, actionsOf(kept, options, signal));
+/** Drives the state machine of a listener: executes the command of each step, and passes its event to the next one. */
+async function keepForward(kept: Kept, options: RemoteListenersOptions, signal: AbortSignal): Promise<never> {
+  const { listen, index } = kept;
+  const { clock, random, access, verify, tunnel } = options;
+  const moment = () => ({ now: clock.now(), random, suspended: access.isSuspended(index) });
+  let acquired = false;
+  try {
+    for (let [life, reports, command] = startLife(moment()); ;) {
+      for (const one of reports) {
+        report(one, kept, options);
+        if (one.type === 'release') acquired = false;
+      }
+      const event = await execute(command, kept, options, signal);
+      if (event.type === 'acquired') acquired = true;
+      [life, reports, command] = step(life, event, { listen, verify, tunnel }, moment());
+    }
+  } finally {
+    if (acquired) access.release(index);
+  }
 }
 
-function actionsOf(
-  { connection, listen, index, answered }: Kept,
+function report(one: Report, { listen, index, answered }: Kept, options: RemoteListenersOptions): void {
+  switch (one.type) {
+    case 'release':
+      return options.access.release(index);
+    case 'other-seen':
+      return options.owners.rememberOther(listen, one.other);
+    case 'owned':
+      return options.owners.rememberOurs(listen);
+    case 'answered':
+      return answered();
+    case 'up':
+      return options.onUp(index, one);
+    case 'exposed':
+      return options.onExposed(index);
+    case 'suspended':
+      return options.onSuspended(index);
+    case 'refused':
+      return options.onRefused(index, one);
+    case 'evicted':
+      return options.onEvicted(one.seconds);
+  }
+}
+
+async function execute(
+  command: Command,
+  { connection, listen, index }: Kept,
   options: RemoteListenersOptions,
   signal: AbortSignal,
-): ListenerActions {
-  const { clock, random, owners, access, verifier, onTaken, onRecheck } = options;
+): Promise<ListenerEvent> {
+  const { clock, owners, access, verifier, onTaken, onRecheck } = options;
   const see = (result: () => Promise<VerifyResult>): Promise<VerifyResult> =>
     options.verify === 'off' ? Promise.resolve({ type: 'unknown', why: 'verify: off' }) : abortable(result(), signal);
-  const wakers = { nothing: [], taken: [onTaken], recheck: [onRecheck, access.onSuspended(index)] };
-  return {
-    now: clock.now,
-    random,
-    isSuspended: () => access.isSuspended(index),
-    checkOwner: (watched) => {
+  switch (command.type) {
+    case 'check-owner': {
       const ownership = owners.ownership(listen);
-      const isWatched = watched && ownership.type === 'copied';
-      return { ownership, watchedMs: isWatched ? clock.now() - owners.watchedSince(listen, clock.now()) : 0 };
-    },
-    sleep: (ms, wakes) => sleepUntil(clock, ms, wakers[wakes], signal),
-    acquire: () => access.acquire(index, signal),
-    release: () => access.release(index),
-    request: (bounded) => request(connection, listen, index, bounded, options, signal),
-    diagnose: () =>
-      refusalReason(listen, options.wasUp, options.certificate, (port) => see(() => verifier.identify(listen, port))),
-    identify: () => see(() => verifier.identify(listen, portOf(listen), true)),
-    verify: (port) => see(() => verifier.verify(listen, port)),
-    isExposed: (port) => abortable(verifier.isExposed(listen, port), signal),
-    renew: (port) => abortable(renew(connection, at(listen, port)), signal),
-    cancel: (port) => abortable(connection.unlisten(at(listen, port)), signal),
-    otherSeen: (other) => owners.rememberOther(listen, other),
-    owned: () => owners.rememberOurs(listen),
-    answered,
-    up: (seen) => options.onUp(index, seen),
-    exposed: () => options.onExposed(index),
-    suspended: () => options.onSuspended(index),
-    refused: (refused) => options.onRefused(index, refused),
-    evicted: options.onEvicted,
-  };
+      const isWatched = command.watched && ownership.type === 'copied';
+      const watchedMs = isWatched ? clock.now() - owners.watchedSince(listen, clock.now()) : 0;
+      return { type: 'owner-checked', ownership, watchedMs };
+    }
+    case 'sleep': {
+      const wakers = { nothing: [], taken: [onTaken], recheck: [onRecheck, access.onSuspended(index)] };
+      await sleepUntil(clock, command.ms, wakers[command.wakes], signal);
+      return { type: 'slept' };
+    }
+    case 'acquire':
+      await access.acquire(index, signal);
+      return { type: 'acquired' };
+    case 'request':
+      return await request(connection, listen, index, command.bounded, options, signal);
+    case 'diagnose': {
+      const identify = (port: number) => see(() => verifier.identify(listen, port));
+      return { type: 'diagnosed', reason: await refusalReason(listen, options.wasUp, options.certificate, identify) };
+    }
+    case 'identify':
+      return { type: 'verified', result: await see(() => verifier.identify(listen, portOf(listen), true)) };
+    case 'verify':
+      return { type: 'verified', result: await see(() => verifier.verify(listen, command.port)) };
+    case 'check-exposure':
+      return { type: 'exposure', exposed: await abortable(verifier.isExposed(listen, command.port), signal) };
+    case 'renew':
+      return { type: 'renewed', granted: await abortable(renew(connection, at(listen, command.port)), signal) };
+    case 'cancel':
+      await abortable(connection.unlisten(at(listen, command.port)), signal);
+      return { type: 'cancelled' };
+  }
 }
 
 /** Only the first answer of a connection is bounded: a server that answers everything else would leave the tunnel without a listener. */
@@ -129,7 +172,7 @@ async function request(
   bounded: boolean,
   { clock, log, owners, onGranted }: RemoteListenersOptions,
   signal: AbortSignal,
-): Promise<{ readonly port: number } | RequestRefused> {
+): Promise<ListenerEvent> {
   const requested = clock.now();
   const late = () =>
     new TunnelFailure('keepalive-lost', `the server did not say within ${ANSWER_MS / 1000} s whether it listens`);
@@ -137,13 +180,13 @@ async function request(
   try {
     const port = await (bounded ? deadline(clock, ANSWER_MS, late, answer, signal) : answer(signal));
     onGranted(index, port, clock.now() - requested);
-    return { port };
+    return { type: 'granted', port };
   } catch (error) {
     signal.throwIfAborted();
     const failure = asFailure(error);
     if (failure.code !== 'forward-refused') throw error;
     log.debug(`${formatEndpoint(listen)} refused`);
-    return { failure, isNew: owners.isNew(listen) };
+    return { type: 'refused', failure, isNew: owners.isNew(listen) };
   }
 }
 

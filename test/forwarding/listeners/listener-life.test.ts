@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Ownership } from '../../../src/forwarding/listeners/owners.ts';
 import {
-  type ListenerActions,
+  type Command,
+  type ListenerEvent,
   type ListenerRules,
-  liveListener,
+  type Report,
+  startLife,
+  step,
 } from '../../../src/forwarding/listeners/listener-life.ts';
 import type { OtherProgram, VerifyResult } from '../../../src/forwarding/verify/results.ts';
 import { TunnelFailure } from '../../../src/model/failure.ts';
@@ -34,29 +37,24 @@ const RESULTS = {
   slow: { type: 'unknown', why: 'too slow', passing: true },
 } as const satisfies Record<string, VerifyResult>;
 
-const FAILURE = new TunnelFailure('forward-refused', 'no');
-
-/** The answers to what a listener does. */
-const ANSWERS = {
-  ...RESULTS,
-  free: { ownership: FREE, watchedMs: 0 },
-  copied: { ownership: COPIED, watchedMs: 0 },
-  watched: { ownership: COPIED, watchedMs: 120_000 },
-  barred: { ownership: BARRED, watchedMs: 0 },
-  slept: undefined,
-  acquired: undefined,
-  granted: { port: 8080 },
-  refused: { failure: FAILURE, isNew: false },
-  new: { failure: FAILURE, isNew: true },
-  inUse: { refusal: 'in-use', reason: 'it says hello', other: SEEN },
-  deadOurs: { refusal: 'in-use', reason: 'most likely ours', other: SEEN, ours: true },
-  hidden: false,
-  exposed: true,
-  renewed: true,
-  stolen: false,
-  cancelled: undefined,
-} as const;
-type Happening = keyof typeof ANSWERS;
+const EVENTS = {
+  free: { type: 'owner-checked', ownership: FREE, watchedMs: 0 },
+  copied: { type: 'owner-checked', ownership: COPIED, watchedMs: 0 },
+  watched: { type: 'owner-checked', ownership: COPIED, watchedMs: 120_000 },
+  barred: { type: 'owner-checked', ownership: BARRED, watchedMs: 0 },
+  slept: { type: 'slept' },
+  acquired: { type: 'acquired' },
+  granted: { type: 'granted', port: 8080 },
+  refused: { type: 'refused', failure: new TunnelFailure('forward-refused', 'no'), isNew: false },
+  new: { type: 'refused', failure: new TunnelFailure('forward-refused', 'no'), isNew: true },
+  inUse: { type: 'diagnosed', reason: { refusal: 'in-use', reason: 'it says hello', other: SEEN } },
+  deadOurs: { type: 'diagnosed', reason: { refusal: 'in-use', reason: 'most likely ours', other: SEEN, ours: true } },
+  hidden: { type: 'exposure', exposed: false },
+  exposed: { type: 'exposure', exposed: true },
+  renewed: { type: 'renewed', granted: true },
+  stolen: { type: 'renewed', granted: false },
+  cancelled: { type: 'cancelled' },
+} as const satisfies Record<string, ListenerEvent>;
 
 const REQUESTED = 'free acquired';
 const UP = `${REQUESTED} granted ours hidden`;
@@ -215,122 +213,99 @@ const TABLE: readonly (readonly [
 ];
 
 for (const [what, verify, happenings, does] of TABLE)
-  test(`does as the table says: ${what}`, async () =>
-    assert.equal(await live(verify, happenings.split(' ').filter(Boolean)), does));
+  test(`does as the table says: ${what}`, () =>
+    assert.equal(live(verify, happenings.split(' ').filter(Boolean)), does));
 
-/** What this listener does after the last happening, with the reports before it; durations in seconds. */
-async function live(verify: ListenerRules['verify'], happenings: readonly string[]): Promise<string> {
-  const left = happenings.slice();
-  const moment = { now: 0, suspended: happenings[0] === 'suspend' };
-  let reports: string[] = [];
-  let last = '';
-  const happensAt = (action: string): Happening => {
-    for (;;) {
-      const next = left.shift();
-      const time = /^(\d+)s$/.exec(next ?? '');
-      if (next === undefined) {
-        last = [...reports, action].join(', ');
-        throw OVER;
-      }
-      if (time !== null) moment.now += Number(time[1]) * 1000;
-      else if (next === 'suspend' || next === 'resume') moment.suspended = next === 'suspend';
-      else {
-        reports = [];
-        return next as Happening;
-      }
-    }
-  };
-  const sleepText = (ms: number, wakes: string) => `sleep ${Math.round(ms) / 1000} ${wakes}`;
-  const actions = actionsAt(
-    (action, ...details) =>
-      happensAt(action === 'sleep' ? sleepText(...(details as [number, string])) : [action, ...details].join(' ')),
-    (report) => reports.push(report),
-    { now: () => moment.now, random: () => 0.5, isSuspended: () => moment.suspended },
-  );
-  await assert.rejects(liveListener({ listen: LISTEN, verify, tunnel: 'test' }, actions), OVER);
-  return last;
+/** The last step of this life: its reports and its command, durations in seconds. */
+function live(verify: ListenerRules['verify'], happenings: readonly string[]): string {
+  const moment = { now: 0, random: () => 0.5, suspended: happenings[0] === 'suspend' };
+  const rules: ListenerRules = { listen: { type: 'tcp', host: 'localhost', port: 8080 }, verify, tunnel: 'test' };
+  let last = startLife(moment);
+  for (const happening of happenings) {
+    const time = /^(\d+)s$/.exec(happening);
+    if (time !== null) moment.now += Number(time[1]) * 1000;
+    else if (happening === 'suspend' || happening === 'resume') moment.suspended = happening === 'suspend';
+    else last = step(last[0], eventOf(happening), rules, moment);
+  }
+  const [, reports, command] = last;
+  return [...reports.map(reportText), commandText(command)].join(', ');
 }
 
-const LISTEN = { type: 'tcp', host: 'localhost', port: 8080 } as const;
-const OVER = new Error('the test is over');
-
-/** `happens` names the answer to each action, and `report` gets what is reported. */
-function actionsAt(
-  happens: (action: string, ...details: (number | string)[]) => Happening,
-  report: (text: string) => void,
-  moment: Pick<ListenerActions, 'now' | 'random' | 'isSuspended'>,
-): ListenerActions {
-  const answer = (...action: Parameters<typeof happens>) => ANSWERS[happens(...action)] as never;
-  const later = async (...action: Parameters<typeof happens>): Promise<never> => answer(...action);
-  return {
-    ...moment,
-    checkOwner: (watched) => answer('check-owner', ...(watched ? ['watched'] : [])),
-    sleep: (ms, wakes) => later('sleep', ms, wakes),
-    acquire: () => later('acquire'),
-    request: (bounded) => later('request', ...(bounded ? ['bounded'] : [])),
-    diagnose: () => later('diagnose'),
-    identify: () => later('identify'),
-    verify: (port) => later('verify', port),
-    isExposed: (port) => later('check-exposure', port),
-    renew: (port) => later('renew', port),
-    cancel: (port) => later('cancel', port),
-    release: () => report('release'),
-    otherSeen: () => report('other-seen'),
-    owned: () => report('owned'),
-    answered: () => report('answered'),
-    up: ({ unverified }) => report(unverified === null ? 'up' : `up: ${unverified}`),
-    exposed: () => report('exposed'),
-    suspended: () => report('suspended'),
-    refused: ({ refusal, elsewhere }) => report(`refused ${refusal}${elsewhere ? ' elsewhere' : ''}`),
-    evicted: (seconds) => report(`evicted ${seconds}`),
-  };
+function eventOf(happening: string): ListenerEvent {
+  if (happening in EVENTS) return EVENTS[happening as keyof typeof EVENTS];
+  return { type: 'verified', result: RESULTS[happening as keyof typeof RESULTS] };
 }
 
-test('requests a listener again and again, releases it once, and cancels only one that another answers at', async () => {
+function reportText(report: Report): string {
+  if (report.type === 'up') return report.unverified === null ? 'up' : `up: ${report.unverified}`;
+  if (report.type === 'refused') return `refused ${report.refusal}${report.elsewhere ? ' elsewhere' : ''}`;
+  return report.type === 'evicted' ? `evicted ${report.seconds}` : report.type;
+}
+
+function commandText(command: Command): string {
+  if (command.type === 'sleep') return `sleep ${Math.round(command.ms) / 1000} ${command.wakes}`;
+  if (command.type === 'request') return command.bounded ? 'request bounded' : 'request';
+  if (command.type === 'check-owner') return command.watched ? 'check-owner watched' : 'check-owner';
+  return 'port' in command ? `${command.type} ${command.port}` : command.type;
+}
+
+test('requests a listener again and again, releases it once, and cancels only one that another answers at', () => {
   const random = seeded(1);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
-  const CHANCES: Readonly<Record<string, readonly Happening[]>> = {
-    'check-owner': ['free', 'free', 'free', 'copied', 'watched', 'barred'],
-    sleep: ['slept'],
-    acquire: ['acquired'],
-    request: ['granted', 'granted', 'refused', 'new'],
-    diagnose: ['inUse', 'deadOurs'],
-    identify: Object.keys(RESULTS) as Happening[],
-    verify: Object.keys(RESULTS) as Happening[],
-    'check-exposure': ['hidden', 'exposed'],
-    renew: ['renewed', 'stolen'],
-    cancel: ['cancelled'],
+  const happens = (command: Command): ListenerEvent => {
+    switch (command.type) {
+      case 'check-owner':
+        return {
+          type: 'owner-checked',
+          ownership: pick([FREE, FREE, FREE, COPIED, BARRED]),
+          watchedMs: pick([0, 120_000]),
+        };
+      case 'sleep':
+        return EVENTS.slept;
+      case 'acquire':
+        return EVENTS.acquired;
+      case 'request':
+        return pick([EVENTS.granted, EVENTS.granted, EVENTS.refused, EVENTS.new]);
+      case 'diagnose':
+        return pick([EVENTS.inUse, EVENTS.deadOurs]);
+      case 'identify':
+      case 'verify':
+        return { type: 'verified', result: pick(Object.values(RESULTS)) };
+      case 'check-exposure':
+        return pick([EVENTS.hidden, EVENTS.exposed]);
+      case 'renew':
+        return pick([EVENTS.renewed, EVENTS.stolen]);
+      case 'cancel':
+        return EVENTS.cancelled;
+    }
   };
   for (let life = 0; life < 200; life += 1) {
-    const moment = { now: 0, suspended: false };
-    let [count, asked, acquired, barred] = [0, 0, 0, false];
+    const moment = { now: 0, random, suspended: false };
+    const listen = { type: 'tcp', host: 'localhost', port: 8080 } as const;
+    const rules: ListenerRules = { listen, verify: pick(['auto', 'required']), tunnel: 'test' };
+    let [state, reports, command] = startLife(moment);
+    let [asked, acquired, barred] = [0, 0, false];
     let seen: VerifyResult = RESULTS.ours;
-    const happens = (action: string, ms: number | string = 0): Happening => {
-      if (++count > 500) throw OVER;
-      if (action === 'acquire') acquired += 1;
+    for (let count = 0; count < 500; count += 1) {
+      for (const { type } of reports) if (type === 'release') acquired -= 1;
+      if (command.type === 'acquire') acquired += 1;
       assert.ok(acquired === 0 || acquired === 1, `${acquired} acquired`);
-      if (action === 'request') asked += 1;
-      if (action === 'sleep') {
-        assert.ok(Number(ms) >= 1000 && Number(ms) <= 86_400_000, `${ms} ms`);
-        moment.now += Number(ms);
+      if (command.type === 'request') asked += 1;
+      if (command.type === 'sleep') {
+        assert.ok(command.ms >= 1000 && command.ms <= 86_400_000, `${command.ms} ms`);
+        moment.now += command.ms;
       }
-      if (action === 'cancel' && !moment.suspended)
+      if (command.type === 'cancel' && !moment.suspended)
         assert.ok(
           seen.type === 'other' ? seen.certain || barred : seen.type === 'part' && seen.shared && barred,
           seen.type,
         );
-      const happening = pick(CHANCES[action]!);
-      if (action === 'identify' || action === 'verify') seen = RESULTS[happening as keyof typeof RESULTS];
-      if (action === 'check-owner') barred = happening === 'barred';
+      const event = happens(command);
+      if (event.type === 'verified') seen = event.result;
+      if (event.type === 'owner-checked') barred = event.ownership.type === 'barred';
       moment.suspended = random() < 0.1;
-      return happening;
-    };
-    const report = (text: string) => {
-      if (text === 'release') acquired -= 1;
-    };
-    const actions = actionsAt(happens, report, { now: () => moment.now, random, isSuspended: () => moment.suspended });
-    const rules: ListenerRules = { listen: LISTEN, verify: pick(['auto', 'required']), tunnel: 'test' };
-    await assert.rejects(liveListener(rules, actions), OVER);
+      [state, reports, command] = step(state, event, rules, moment);
+    }
     assert.ok(asked > 5, `asked ${asked} times`);
   }
 });
