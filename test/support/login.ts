@@ -8,7 +8,7 @@ import ssh2, { type AuthContext, type CompressionAlgorithm } from '#ssh2';
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import type { TunnelSpec } from '../../src/model/spec.ts';
 import { hearSignatures } from '../../src/connection/auth/signature-algorithms.ts';
-import { createAuthenticator } from '../../src/connection/auth/auth.ts';
+import { Authenticator } from '../../src/connection/auth/auth.ts';
 import { describeAuth, type AuthReport } from '../../src/connection/auth/auth-report.ts';
 import { loadCredentials } from '../../src/connection/auth/credentials.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
@@ -54,7 +54,7 @@ export interface LoginOptions {
 /** Loads what the spec names and tries to log in with it, over a real connection. */
 export async function logIn(spec: TunnelSpec, options: LoginOptions = {}): Promise<LoginResult> {
   const credentials = await loadCredentials(spec, createIdentityCache(), options.clock ?? systemClock);
-  const authenticator = createAuthenticator(spec, credentials, () => options.trusted ?? true);
+  const authenticator = new Authenticator(spec, credentials, () => options.trusted ?? true);
   const socket = connect(spec.port, spec.host);
   options.onSocket?.(socket);
   const client = new ssh2.Client();

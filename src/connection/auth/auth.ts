@@ -4,7 +4,7 @@ import type { Logger } from '../../lib/log/log.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import type { AuthMethod } from '../../model/options.ts';
 import type { ServerSpec } from '../../model/spec.ts';
-import { describeAuth, type AuthReport, type Offer, type OfferResult } from './auth-report.ts';
+import type { AuthReport, Offer, OfferResult } from './auth-report.ts';
 import { loadCredentials, type Credentials, type Identity } from './credentials.ts';
 import type { IdentityCache } from './identity-cache.ts';
 import { certificateFacts } from './certificate-facts.ts';
@@ -12,80 +12,44 @@ import { loginKey, type SigningEvents } from './login-key.ts';
 import { answerPrompts } from './keyboard-interactive.ts';
 import { askSecret, passPrompts, PASSWORD_TRIES, type Person } from './person.ts';
 
-/** The authentication of one login to one server. */
-export interface Authenticator {
-  /** For ssh2's `connect`. */
-  readonly handler: AuthHandlerMiddleware;
-  /** What has been offered so far. */
-  report(): AuthReport;
-  /** The server has named the signature algorithms that it accepts (RFC 8308, server-sig-algs). */
-  hearSignatures(announced: readonly string[]): void;
-}
-
 /**
- * Reads keys and passwords for one attempt, and warns once about each that cannot be used while others can. With
- * `asksFirst` the server is asked for its methods before anything is offered, also where that is not needed. A `person` is asked for
- * passphrases and passwords; null without a terminal.
+ * Reads keys and passwords for one attempt, and warns once about each that cannot be used while others can. `trusted` says whether the
+ * server's host key is known: a password is sent to no other server, as with ssh. With `asksFirst` the server is asked for its methods
+ * before anything is offered, also where that is not needed. A `person` is asked for passphrases and passwords; null without a terminal.
  */
 export async function prepareAuthentication(
   spec: ServerSpec,
   tunnel: string,
   cache: IdentityCache,
   log: Logger,
+  trusted: () => boolean,
   clock = systemClock,
   asksFirst = false,
   person: Person | null = null,
-): Promise<PreparedAuthentication> {
+): Promise<Authenticator> {
   const credentials = await loadCredentials(spec, cache, clock, person);
   for (const note of cache.newNotes(`${tunnel} ${spec.user}@${spec.host}:${spec.port}`, credentials.notes))
     log.warn(note);
-  let authenticator: Authenticator | null = null;
-  return {
-    handler: (trusted) => (authenticator = createAuthenticator(spec, credentials, trusted, asksFirst, person)).handler,
-    describe: () => (authenticator === null ? '' : describeAuth(spec, authenticator.report(), clock.wall())),
-    report: () => authenticator?.report() ?? null,
-    hearSignatures: (announced) => authenticator?.hearSignatures(announced),
-  };
+  return new Authenticator(spec, credentials, trusted, asksFirst, person);
 }
 
-interface PreparedAuthentication {
-  readonly handler: (trusted: () => boolean) => AuthHandlerMiddleware;
-  readonly describe: () => string;
-  /** Null before it has begun. */
-  readonly report: () => AuthReport | null;
-  readonly hearSignatures: (announced: readonly string[]) => void;
-}
-
-/**
- * Offers keys, then the password, each once, and only what the server still accepts. `trusted` says whether the
- * server's host key is known: a password is sent to no other server, as with ssh.
- */
-export function createAuthenticator(
-  spec: ServerSpec,
-  credentials: Credentials,
-  trusted: () => boolean,
-  asksFirst = false,
-  person: Person | null = null,
-): Authenticator {
-  return new Login(spec, credentials, trusted, asksFirst, person);
-}
-
-class Login implements Authenticator {
+/** The authentication of one login to one server: offers keys, then the password, each once, and only what the server still accepts. */
+export class Authenticator {
+  /** For ssh2's `connect`. */
   readonly handler: AuthHandlerMiddleware = (methodsLeft: readonly string[] | null, partial, advance) => {
     this.#recordAnswer(methodsLeft, partial);
     return this.#next(advance);
   };
+  /** The server has named the signature algorithms that it accepts (RFC 8308, server-sig-algs). */
   readonly hearSignatures = (announced: readonly string[]): void => {
     this.#announced = announced;
   };
+  readonly #spec: ServerSpec;
   readonly #credentials: Credentials;
-  readonly #username: string;
-  /** `user@host`, for prompts. */
-  readonly #server: string;
-  readonly #ask: AnyAuthMethod;
+  readonly #trusted: () => boolean;
   readonly #asksFirst: boolean;
-  readonly #acceptedAlgorithms: readonly string[] | null;
-  readonly #candidates: () => Candidate[];
+  readonly #person: Person | null;
+  readonly #ask: AnyAuthMethod;
   readonly #offers: MutableOffer[] = [];
   readonly #withheld: string[] = [];
   #queue: Candidate[] | null = null;
@@ -101,16 +65,15 @@ class Login implements Authenticator {
     spec: ServerSpec,
     credentials: Credentials,
     trusted: () => boolean,
-    asksFirst: boolean,
-    person: Person | null,
+    asksFirst = false,
+    person: Person | null = null,
   ) {
+    this.#spec = spec;
     this.#credentials = credentials;
-    this.#username = spec.user;
-    this.#server = `${spec.user}@${spec.host}`;
-    this.#ask = { type: 'none', username: spec.user };
+    this.#trusted = trusted;
     this.#asksFirst = asksFirst;
-    this.#acceptedAlgorithms = spec.pubkeyAcceptedAlgorithms;
-    this.#candidates = () => candidates(spec, credentials, person, trusted(), this.#withheld);
+    this.#person = person;
+    this.#ask = { type: 'none', username: spec.user };
   }
 
   /** Records the server's answer to the last offer. ssh2 calls with the same list again where there was no answer. */
@@ -138,7 +101,7 @@ class Login implements Authenticator {
 
   /** The next offer; false where nothing is left that the server accepts, undefined where `advance` is called with it later. */
   #next(advance: Advance): AnyAuthMethod | false | undefined {
-    this.#queue ??= this.#candidates();
+    this.#queue ??= candidates(this.#spec, this.#credentials, this.#person, this.#trusted(), this.#withheld);
     const queue = this.#queue;
     const accepts = this.#accepts;
     if (this.#isToAsk(queue[0])) {
@@ -161,14 +124,15 @@ class Login implements Authenticator {
   }
 
   #offerPassword({ method, password }: PasswordCandidate, advance: Advance): AnyAuthMethod | undefined {
-    const username = this.#username;
+    const { user: username, host } = this.#spec;
+    const server = `${username}@${host}`;
     const giveUp = () => {
       this.#queue = [];
       advance(this.#ask);
     };
     if (method === 'keyboard-interactive') {
       const prompt =
-        typeof password === 'string' ? answerPrompts(password, giveUp) : passPrompts(password, this.#server, giveUp);
+        typeof password === 'string' ? answerPrompts(password, giveUp) : passPrompts(password, server, giveUp);
       return { type: method, username, prompt };
     }
     if (typeof password === 'string') return { type: method, username, password };
@@ -176,7 +140,7 @@ class Login implements Authenticator {
       if (typed === null) giveUp();
       else advance({ type: method, username, password: typed });
     };
-    void askSecret(password, `${this.#server}'s password: `).then(later, giveUp);
+    void askSecret(password, `${server}'s password: `).then(later, giveUp);
     return undefined;
   }
 
@@ -186,9 +150,10 @@ class Login implements Authenticator {
   }
 
   #offerKey(identity: Identity, mine: Attempt, advance: Advance): AnyAuthMethod {
-    const choice = { announced: this.#announced, accepted: this.#acceptedAlgorithms };
+    const { user: username, pubkeyAcceptedAlgorithms: accepted } = this.#spec;
+    const choice = { announced: this.#announced, accepted };
     const key = loginKey(identity, this.#credentials.agent, choice, this.#signingEvents(mine, advance));
-    return { type: 'publickey', username: this.#username, key };
+    return { type: 'publickey', username, key };
   }
 
   #signingEvents(mine: Attempt, advance: Advance): SigningEvents {
@@ -216,6 +181,7 @@ class Login implements Authenticator {
     };
   }
 
+  /** What has been offered so far. */
   report(): AuthReport {
     return {
       offers: this.#offers.map((offer) => ({ ...offer })),

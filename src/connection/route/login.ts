@@ -7,7 +7,7 @@ import { nameLostPackets } from './large-packets.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import type { SshConnection, Visitor } from '../ssh/connection.ts';
 import { prepareAuthentication } from '../auth/auth.ts';
-import { offeredNothing, type AuthReport } from '../auth/auth-report.ts';
+import { describeAuth, offeredNothing, type AuthReport } from '../auth/auth-report.ts';
 import { connectSsh } from '../ssh2/connect.ts';
 import type { IdentityCache } from '../auth/identity-cache.ts';
 import type { Person } from '../auth/person.ts';
@@ -51,7 +51,8 @@ export async function prepareLogin(
   { name, clock, log, identities, asksFirst = false, person = null, device }: LoginDeps,
 ): Promise<(reached: ReachedServer, events: LoginEvents, signal: AbortSignal) => Promise<SshConnection>> {
   const hostKeys = await prepareHostKeyVerifier(server, log, clock);
-  const authentication = await prepareAuthentication(server, name, identities, log, clock, asksFirst, person);
+  const trusted = () => hostKeys.trusted();
+  const authentication = await prepareAuthentication(server, name, identities, log, trusted, clock, asksFirst, person);
   return async ({ stream, transport, leftMs }, { onAuthenticating, onVisitor, onAuthenticated }, signal) => {
     if (server.checkHostIP && transport.direct && transport.addresses !== null) {
       // Bytes that come meanwhile are kept for the next reader.
@@ -72,9 +73,9 @@ export async function prepareLogin(
           return failure;
         },
         hostCertificate: () => hostKeys.certificate(),
-        authHandler: authentication.handler(() => hostKeys.trusted()),
+        authHandler: authentication.handler,
         onSignatures: authentication.hearSignatures,
-        describeAuth: authentication.describe,
+        describeAuth: () => describeAuth(server, authentication.report(), clock.wall()),
         handshakeTimeoutMs: leftMs,
         authTimeoutMs: person === null ? AUTH_TIMEOUT_MS : PERSON_TIMEOUT_MS,
         clock,
@@ -98,15 +99,13 @@ export async function prepareLogin(
       },
       signal,
     ).catch((error: unknown) => {
-      const offered = authentication.report();
-      if (!(error instanceof TunnelFailure) || error.code !== 'auth-rejected' || offered === null) throw error;
-      if (!offeredNothing(offered)) throw error;
+      if (!(error instanceof TunnelFailure) || error.code !== 'auth-rejected') throw error;
+      if (!offeredNothing(authentication.report())) throw error;
       const code = server.passwordFile !== null && !hostKeys.trusted() ? 'host-key-unknown' : 'key-unreadable';
       throw new TunnelFailure(code, error.message, { cause: error });
     });
     log.debug({ server: connection.serverVersion }, 'authenticated');
-    const report = authentication.report();
-    if (report !== null) onAuthenticated?.(report);
+    onAuthenticated?.(authentication.report());
     return connection;
   };
 }

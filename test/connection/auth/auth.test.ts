@@ -5,7 +5,7 @@ import { test, type TestContext } from 'node:test';
 import type { AnyAuthMethod, AuthContext, AuthenticationType, KeyboardAuthContext } from 'ssh2';
 import { createLogger } from '../../../src/lib/log/log.ts';
 import type { TunnelSpec } from '../../../src/model/spec.ts';
-import { createAuthenticator, prepareAuthentication } from '../../../src/connection/auth/auth.ts';
+import { Authenticator, prepareAuthentication } from '../../../src/connection/auth/auth.ts';
 import { describeAuth } from '../../../src/connection/auth/auth-report.ts';
 import { createIdentityCache } from '../../../src/connection/auth/identity-cache.ts';
 import { loadCredentials } from '../../../src/connection/auth/credentials.ts';
@@ -148,7 +148,7 @@ test('does not call a key refused when ssh2 never sent it', async (t) => {
   const dir = await tempDir(t);
   const [rsa, next] = [makeKey(dir, 'rsa', '-t', 'rsa', '-b', '2048'), makeKey(dir, 'next', '-t', 'ed25519')];
   const spec = specFor({ identityFiles: [rsa, next] });
-  const authenticator = createAuthenticator(
+  const authenticator = new Authenticator(
     spec,
     await loadCredentials(spec, createIdentityCache(), systemClock),
     () => true,
@@ -190,9 +190,8 @@ test('logs notes once, not at every attempt', async (t) => {
   const log = createLogger('info', (line) => lines.push(line));
   const cache = createIdentityCache();
   const spec = specFor({ identityFiles: [join(dir, 'missing'), makeKey(dir, 'key', '-t', 'ed25519')] });
-  const prepared = await prepareAuthentication(spec, 'test', cache, log);
-  assert.equal(prepared.describe(), '');
-  await prepareAuthentication(spec, 'test', cache, log);
+  await prepareAuthentication(spec, 'test', cache, log, () => true);
+  await prepareAuthentication(spec, 'test', cache, log, () => true);
   assert.equal(lines.length, 1);
   assert.match(lines[0] ?? '', /missing does not exist/);
 });
