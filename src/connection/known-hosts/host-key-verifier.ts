@@ -16,31 +16,6 @@ import { loadRevokedKeys, type RevocationCheck } from './revoked-keys.ts';
 import { includes, type KnownHost, MAX_ANNOUNCED_KEYS, rememberHostKeys, updateHostKeys } from './update-host-keys.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 
-/** Verifies the host key of one connection's server. Everything is in memory: ssh2 needs the result at once. */
-export interface HostKeyVerifier {
-  readonly knownKeyTypes: readonly string[];
-  /** Whether a @cert-authority line is about the host, so that it is asked for a certificate. */
-  readonly certified: boolean;
-  /** Adds the server's own address before it shows its key; there is none behind a jump host or proxy. */
-  addAddress(address: string): Promise<void>;
-  /** The parts of known_hosts that could not be read, where the host was not found in the rest. */
-  unread(): readonly string[];
-  /** Null where the key is trusted. Called on the first key exchange and on every rekey. */
-  verify(shown: Buffer): TunnelFailure | null;
-  /** True when the key was found in known_hosts or written there; a password is sent to no other server. */
-  trusted(): boolean;
-  /** The certificate for which the key is trusted; null where it is known itself. */
-  certificate(): HostCertificate | null;
-  /** The server has proven to own its key: writes a key that was accepted as new, as ssh does. */
-  proven(): Promise<void>;
-  /**
-   * Gets all keys that the server has proven to own: new ones are added, so that a rotation locks nothing out, and
-   * those that the server no longer has are removed, so that a stolen one is of no use (UpdateHostKeys in
-   * ssh_config(5)).
-   */
-  learn(keys: readonly Buffer[]): Promise<void>;
-}
-
 export async function prepareHostKeyVerifier(
   spec: ServerSpec,
   log: Logger,
@@ -50,7 +25,7 @@ export async function prepareHostKeyVerifier(
   const files = [...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles];
   const loaded = await loadKnownHosts(files);
   for (const { file, line, message } of loaded.problems) log.debug(`${file}:${line}: ${message}`);
-  return new KnownHostsVerifier({
+  return new HostKeyVerifier({
     spec,
     log,
     clock,
@@ -72,8 +47,10 @@ interface PreparedHost extends KnownHost, SearchedFiles {
   readonly revocation: RevocationCheck;
 }
 
-class KnownHostsVerifier implements HostKeyVerifier {
+/** Verifies the host key of one connection's server. Everything is in memory: ssh2 needs the result at once. */
+export class HostKeyVerifier {
   readonly knownKeyTypes: readonly string[];
+  /** Whether a @cert-authority line is about the host, so that it is asked for a certificate. */
   readonly certified: boolean;
   readonly #known: PreparedHost;
   #isUnknown = false;
@@ -92,6 +69,7 @@ class KnownHostsVerifier implements HostKeyVerifier {
     this.certified = authoritiesOf(known.entries, known.query).length > 0;
   }
 
+  /** Adds the server's own address before it shows its key; there is none behind a jump host or proxy. */
   async addAddress(address: string): Promise<void> {
     const { spec, query, all } = this.#known;
     const about = hostQuery(address, spec.port, null);
@@ -100,6 +78,7 @@ class KnownHostsVerifier implements HostKeyVerifier {
     this.#byAddress = { query: about, entries: await inSlices(entriesAbout(all, about)) };
   }
 
+  /** Null where the key is trusted. Called on the first key exchange and on every rekey. */
   verify(shown: Buffer): TunnelFailure | null {
     const { query } = this.#known;
     this.#trusted = false;
@@ -216,18 +195,22 @@ class KnownHostsVerifier implements HostKeyVerifier {
     return null;
   }
 
+  /** True when the key was found in known_hosts or written there; a password is sent to no other server. */
   trusted(): boolean {
     return this.#trusted;
   }
 
+  /** The certificate for which the key is trusted; null where it is known itself. */
   certificate(): HostCertificate | null {
     return this.#certificate;
   }
 
+  /** The parts of known_hosts that could not be read, where the host was not found in the rest. */
   unread(): readonly string[] {
     return this.#isUnknown ? this.#known.problems.map(describeProblem) : [];
   }
 
+  /** The server has proven to own its key: writes a key that was accepted as new, as ssh does. */
   async proven(): Promise<void> {
     if (this.#accepted === null) return;
     const { key, line } = this.#accepted;
@@ -241,6 +224,11 @@ class KnownHostsVerifier implements HostKeyVerifier {
     );
   }
 
+  /**
+   * Gets all keys that the server has proven to own: new ones are added, so that a rotation locks nothing out, and
+   * those that the server no longer has are removed, so that a stolen one is of no use (UpdateHostKeys in
+   * ssh_config(5)).
+   */
   async learn(keys: readonly Buffer[]): Promise<void> {
     // As ssh, a host that is known by its authority has no keys in known_hosts.
     if (this.#certificate !== null) return;

@@ -7,7 +7,7 @@ import { AUTH_TIMEOUT_MS, type LoginDeps, prepareLogin } from '../route/login.ts
 import { prepareRoute, type Route, type RouteDeps } from '../route/route.ts';
 import type { Visitor } from '../ssh/connection.ts';
 import { loginOf } from './same-login.ts';
-import { type Member, type Share, shareConnection, type SharedConnection } from './shared-connection.ts';
+import { type Member, type Share, SharedConnection } from './shared-connection.ts';
 import { waitFor, firstToEnd } from '../../lib/async/scope.ts';
 
 export interface OpenDeps extends RouteDeps, Omit<LoginDeps, 'name' | 'device' | 'asksFirst'> {
@@ -62,7 +62,7 @@ export async function prepareConnection(
         over.abort(new TunnelFailure('disconnected', 'the session is over'));
         deps.onOver();
       };
-      shared = shareConnection(
+      shared = new SharedConnection(
         { connection, route, spec, openedBy: spec.name, login: loginText || null, certificate },
         { ...deps, onOver },
       );

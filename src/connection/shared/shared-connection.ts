@@ -11,24 +11,6 @@ import { discard } from '../ssh/discard.ts';
 import { createSlots, type Slots } from '../../lib/slots.ts';
 import { waitFor, untilOneFails } from '../../lib/async/scope.ts';
 
-/**
- * One logged-in connection and the tunnels that it carries: one, as long as nothing keeps the others from connections
- * of their own. It ends for all of them when it is lost, and with the last tunnel that leaves. A tunnel that leaves
- * cancels its own listeners and closes its own channels.
- */
-export interface SharedConnection {
-  /** How many tunnels it carries. */
-  size(): number;
-  /**
-   * Whether it takes one more tunnel: not where the server does not cancel listeners, in doubt about its life, after
-   * its end, or when it carries many.
-   */
-  takesMore(): boolean;
-  join(member: Member): Share;
-  /** Takes a visitor of any of its listeners to its tunnel. */
-  dispatch(visitor: Visitor): void;
-}
-
 /** A tunnel that a connection carries. */
 export interface Member extends Pick<KeepaliveDeps, 'heartbeat' | 'state' | 'report'> {
   readonly name: string;
@@ -67,12 +49,12 @@ interface SharedDeps extends Pick<KeepaliveDeps, 'clock' | 'device'> {
   onOver(): void;
 }
 
-/** Takes over a connection and the route below it. It ends only when it is lost, or with its last member. */
-export function shareConnection(opened: Opened, deps: SharedDeps): SharedConnection {
-  return new MultiTunnelConnection(opened, deps);
-}
-
-class MultiTunnelConnection implements SharedConnection {
+/**
+ * One logged-in connection, the route below it, and the tunnels that it carries: one, as long as nothing keeps the others from connections
+ * of their own. It ends for all of them when it is lost, and with the last tunnel that leaves. A tunnel that leaves
+ * cancels its own listeners and closes its own channels.
+ */
+export class SharedConnection {
   readonly #opened: Opened;
   readonly #deps: SharedDeps;
   readonly #memberships = new Set<Membership>();
@@ -95,10 +77,15 @@ class MultiTunnelConnection implements SharedConnection {
     ]).catch((reason: unknown) => this.#fail(reason));
   }
 
+  /** How many tunnels it carries. */
   size(): number {
     return this.#memberships.size;
   }
 
+  /**
+   * Whether it takes one more tunnel: not where the server does not cancel listeners, in doubt about its life, after
+   * its end, or when it carries many.
+   */
   takesMore(): boolean {
     const { serverVersion, transport } = this.#opened.connection;
     return (
@@ -133,6 +120,7 @@ class MultiTunnelConnection implements SharedConnection {
     };
   }
 
+  /** Takes a visitor of any of its listeners to its tunnel. */
   dispatch(visitor: Visitor): void {
     const membership = this.#membershipOf(visitor);
     if (membership !== undefined) return hand(visitor, membership);

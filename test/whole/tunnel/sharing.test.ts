@@ -2,11 +2,7 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { describe, test } from 'node:test';
 import { createConnectionPool } from '../../../src/connection/shared/connection-pool.ts';
-import {
-  type Member,
-  type SharedConnection,
-  shareConnection,
-} from '../../../src/connection/shared/shared-connection.ts';
+import { type Member, SharedConnection } from '../../../src/connection/shared/shared-connection.ts';
 import type { Channel, SshConnection, Visitor } from '../../../src/connection/ssh/connection.ts';
 import { deferred } from '../../../src/lib/async/abort.ts';
 import { TunnelFailure } from '../../../src/model/failure.ts';
@@ -379,7 +375,7 @@ function setUp() {
   };
   let overs = 0;
   const nothing = () => Promise.resolve();
-  const shared: SharedConnection = shareConnection(
+  const shared = new SharedConnection(
     {
       connection,
       route: { lost: new Promise(() => {}), probe: null, close: nothing, destroy: nothing },
