@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { orElse } from '../../lib/or-else.ts';
+import { WireReader } from '../ssh/wire-reader.ts';
 
 /** The fingerprint of a public key blob as `ssh-keygen -lf` prints it: `SHA256:` and unpadded base64. */
 export function fingerprint(key: Buffer): string {
@@ -10,8 +12,8 @@ export function fingerprint(key: Buffer): string {
  * blob comes from a server that is not trusted yet: the result is safe to print and to write to a file.
  */
 export function keyTypeOf(key: Buffer): string {
-  const name = readString(key, 0)?.toString('latin1');
-  return name !== undefined && ALGORITHM_NAME.test(name) ? name : UNKNOWN_KEY_TYPE;
+  const name = stringAt(key, 0)?.toString('latin1') ?? '';
+  return ALGORITHM_NAME.test(name) ? name : UNKNOWN_KEY_TYPE;
 }
 
 export const UNKNOWN_KEY_TYPE = 'unknown';
@@ -25,15 +27,12 @@ const ALGORITHM_NAME = /^[A-Za-z0-9@._+-]{1,64}$/;
  */
 export function isCompleteKey(key: Buffer): boolean {
   if (isCertificateType(keyTypeOf(key))) return true;
-  let count = 0;
-  let offset = 0;
-  while (offset < key.length) {
-    const field = readString(key, offset);
-    if (field === null) return false;
-    offset += LENGTH_BYTES + field.length;
-    count++;
-  }
-  return count >= 2;
+  return orElse(() => {
+    const reader = new WireReader(key);
+    let count = 0;
+    for (; !reader.atEnd(); count++) reader.string();
+    return count >= 2;
+  }, false);
 }
 
 /** Whether a type of key, or an algorithm, is one of certificates (PROTOCOL.certkeys of OpenSSH). */
@@ -44,8 +43,7 @@ export function isCertificateType(type: string): boolean {
 /** The bits of an RSA key (RFC 4253 section 6.6: the type, the exponent, the modulus), or null for a key of another type. */
 export function rsaBits(key: Buffer): number | null {
   if (keyTypeOf(key) !== 'ssh-rsa') return null;
-  const exponent = rsaExponent(key);
-  const modulus = exponent && readString(key, EXPONENT_AT + LENGTH_BYTES + exponent.length);
+  const modulus = stringAt(key, 2);
   const first = modulus?.findIndex((byte) => byte !== 0) ?? -1;
   if (!modulus || first < 0) return 0;
   return (modulus.length - first) * 8 - Math.clz32(modulus[first]!) + 24;
@@ -56,16 +54,14 @@ export function rsaBits(key: Buffer): number | null {
  * one.
  */
 export function rsaExponent(key: Buffer): Buffer | null {
-  return keyTypeOf(key) === 'ssh-rsa' ? readString(key, EXPONENT_AT) : null;
+  return keyTypeOf(key) === 'ssh-rsa' ? stringAt(key, 1) : null;
 }
 
-/** An SSH string (RFC 4251 section 5): its length in four bytes, then its bytes. Null where the blob ends too early. */
-function readString(blob: Buffer, offset: number): Buffer | null {
-  if (offset + LENGTH_BYTES > blob.length) return null;
-  const start = offset + LENGTH_BYTES;
-  const end = start + blob.readUInt32BE(offset);
-  return end <= blob.length ? blob.subarray(start, end) : null;
+/** Null where the blob ends too early. */
+function stringAt(blob: Buffer, index: number): Buffer | null {
+  const reader = new WireReader(blob);
+  return orElse(() => {
+    for (let before = 0; before < index; before++) reader.string();
+    return reader.string();
+  }, null);
 }
-
-const LENGTH_BYTES = 4;
-const EXPONENT_AT = LENGTH_BYTES + 'ssh-rsa'.length;

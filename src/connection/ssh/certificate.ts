@@ -79,61 +79,44 @@ function parse(blob: Buffer): Certificate | null {
   reader.string(); // a nonce
   const from = reader.at;
   for (let field = 0; field < fields; field++) reader.string();
-  const key = Buffer.concat([sshString(keyType), blob.subarray(from, reader.at)]);
-  const serial = reader.uint64();
-  const use = USES[reader.uint32()] ?? 'unknown';
-  const keyId = reader.string().toString();
-  const principals = namesIn(reader.string());
-  const validAfter = reader.uint64();
-  const validBefore = reader.uint64();
-  const criticalOptions = optionsIn(reader.string());
-  const extensions = optionsIn(reader.string());
-  reader.string(); // reserved
-  const authority = reader.string();
-  const signature = reader.string();
-  // An authority must not be a certificate itself.
-  if (!reader.atEnd() || KEYS[new WireReader(authority).text()] !== undefined) return null;
-  const signatureAlgorithm = new WireReader(signature).text();
-  return {
+  // In the order of the fields.
+  const certificate = {
     blob,
     type,
     keyType,
-    key,
-    serial,
-    use,
-    keyId,
-    principals,
-    validAfter,
-    validBefore,
-    criticalOptions,
-    extensions,
-    authority,
-    signatureAlgorithm,
-    signature,
-  };
+    key: Buffer.concat([sshString(keyType), blob.subarray(from, reader.at)]),
+    serial: reader.uint64(),
+    use: USES[reader.uint32()] ?? 'unknown',
+    keyId: reader.string().toString(),
+    principals: listIn(reader.string(), (one) => one.string().toString()),
+    validAfter: reader.uint64(),
+    validBefore: reader.uint64(),
+    criticalOptions: listIn(reader.string(), readOption),
+    extensions: listIn(reader.string(), readOption),
+    reserved: reader.string(),
+    authority: reader.string(),
+    signature: reader.string(),
+  } as const;
+  // An authority must not be a certificate itself.
+  if (!reader.atEnd() || KEYS[new WireReader(certificate.authority).text()] !== undefined) return null;
+  return { ...certificate, signatureAlgorithm: new WireReader(certificate.signature).text() };
 }
 
 const USES: Readonly<Record<number, 'user' | 'host'>> = { 1: 'user', 2: 'host' };
 const LENGTH_BYTES = 4;
 
-function namesIn(list: Buffer): string[] {
+function listIn<T>(list: Buffer, read: (reader: WireReader) => T): T[] {
   const reader = new WireReader(list);
-  const names: string[] = [];
+  const found: T[] = [];
   while (!reader.atEnd()) {
-    names.push(reader.string().toString());
-    if (names.length > MAX_ENTRIES) throw new RangeError('too many principals');
+    found.push(read(reader));
+    if (found.length > MAX_ENTRIES) throw new RangeError('too many principals or options');
   }
-  return names;
+  return found;
 }
 
-function optionsIn(list: Buffer): CertificateOption[] {
-  const reader = new WireReader(list);
-  const options: CertificateOption[] = [];
-  while (!reader.atEnd()) {
-    options.push({ name: reader.text(), data: reader.string() });
-    if (options.length > MAX_ENTRIES) throw new RangeError('too many options');
-  }
-  return options;
+function readOption(reader: WireReader): CertificateOption {
+  return { name: reader.text(), data: reader.string() };
 }
 
 /** As in OpenSSH (SSHKEY_CERT_MAX_PRINCIPALS). */

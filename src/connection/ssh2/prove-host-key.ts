@@ -5,7 +5,7 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { DEFAULT_CIPHERS, DEFAULT_MACS } from '../../model/algorithms.ts';
 import { verifySignature } from '../ssh/signature.ts';
 import { WireReader } from '../ssh/wire-reader.ts';
-import { sshString, uint32 } from '../ssh/wire-writer.ts';
+import { mpint, sshString, uint32 } from '../ssh/wire-writer.ts';
 import type { X25519 } from './kex/x25519.ts';
 
 /** What a peer has shown. */
@@ -162,11 +162,4 @@ function provenKey(
   const hash = createHash('sha256');
   for (const part of parts) hash.update(sshString(typeof part === 'string' ? Buffer.from(part, 'latin1') : part));
   return verifySignature(key, hash.digest(), signature) ? key : null;
-}
-
-/** A positive number without its length (RFC 4251 section 5). */
-function mpint(bytes: Buffer): Buffer {
-  const first = bytes.findIndex((byte) => byte !== 0);
-  const number = bytes.subarray(first);
-  return (number[0] ?? 0) < 0x80 ? number : Buffer.concat([Buffer.alloc(1), number]);
 }

@@ -4,6 +4,7 @@ import { deadline } from '../../../lib/async/deadline.ts';
 import { NEVER } from '../../../lib/async/never.ts';
 import { runInWorker } from '../../../lib/async/run-in-worker.ts';
 import { waitFor } from '../../../lib/async/scope.ts';
+import { mpint } from '../../ssh/wire-writer.ts';
 
 /** `base` to the power of `exponent` modulo the odd `modulus`, all big-endian; the result is as long as the modulus. */
 export type Power = (base: Buffer, exponent: Buffer, modulus: Buffer) => Promise<Buffer>;
@@ -81,15 +82,12 @@ const DIFFIE_HELLMAN = Buffer.from('06092a864886f70d010301', 'hex');
 
 const VERSION = Buffer.from([INTEGER, 1, 0]);
 
-function sequence(...parts: readonly Buffer[]): Buffer {
-  return der(SEQUENCE, ...parts);
+function integer(value: Buffer): Buffer {
+  return der(INTEGER, mpint(value));
 }
 
-/** Encodes a positive number; its highest bit would be the sign. */
-function integer(value: Buffer): Buffer {
-  const first = value.findIndex((byte) => byte !== 0);
-  const digits = value.subarray(first < 0 ? value.length : first);
-  return der(INTEGER, ...(digits.length === 0 || digits[0]! >= 0x80 ? [Buffer.of(0)] : []), digits);
+function sequence(...parts: readonly Buffer[]): Buffer {
+  return der(SEQUENCE, ...parts);
 }
 
 function der(type: number, ...parts: readonly Buffer[]): Buffer {
