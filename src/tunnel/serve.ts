@@ -39,18 +39,18 @@ interface ForwardTracker {
   onUp(index: number, whose: string, seen: Pick<Up, 'unverified' | 'misplaced'>): void;
   onRefused(index: number, refusal: ForwardState['refusal'], failure: TunnelFailure, elsewhere?: boolean): void;
   onSuspended(index: number): void;
-  /** All listeners of the server, or of this device, have had a first answer. */
-  onAnswered(): void;
+  /** The listener has had a first answer: until all have, the tunnel is not up. */
+  onAnswered(index: number): void;
 }
 
 function trackForwards({ spec, deps }: SessionTunnel): ForwardTracker {
   const missing = new Set(spec.forwards.keys());
-  let unanswered = 2;
+  const unanswered = new Set(missing);
   const report = (index: number, change: Partial<ForwardState>) =>
     deps.store.dispatch({ type: 'forward', index, change });
   const updatePhase = () => {
     const some = missing.size < spec.forwards.length && !spec.exitOnForwardFailure;
-    const isUp = unanswered === 0 && (missing.size === 0 || some);
+    const isUp = unanswered.size === 0 && (missing.size === 0 || some);
     const { phase } = deps.store.state();
     if (isUp && phase !== 'up') deps.store.dispatch({ type: 'up' });
     if (!isUp && phase === 'up') deps.store.dispatch({ type: 'incomplete' });
@@ -59,6 +59,8 @@ function trackForwards({ spec, deps }: SessionTunnel): ForwardTracker {
     report(index, { ...change, unverified: null, misplaced: false, exposed: false });
     missing.add(index);
   };
+  // Without forwards it is up by the login.
+  updatePhase();
   return {
     onUp: (index, whose, { unverified, misplaced }) => {
       const before = deps.store.state().forwards[index];
@@ -81,8 +83,8 @@ function trackForwards({ spec, deps }: SessionTunnel): ForwardTracker {
       onMissing(index, { state: 'pending', verified: 'unknown' });
       updatePhase();
     },
-    onAnswered: () => {
-      unanswered -= 1;
+    onAnswered: (index) => {
+      unanswered.delete(index);
       updatePhase();
     },
   };

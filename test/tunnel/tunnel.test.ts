@@ -32,6 +32,12 @@ describe('the life of a tunnel', { concurrency: 3 }, () => {
     assert.match(String(up[0]?.['keyExchange']), /^\w+.*-sha\d+/);
   });
 
+  test('is up by the login where it has no forwards', async (t) => {
+    const { tunnel } = await start(t, { forwards: [] });
+    await tunnel.untilPhase('up');
+    assert.deepEqual(tunnel.phases, ['connecting', 'authenticating', 'forwarding', 'up']);
+  });
+
   test('is back at once when a session is killed, whatever reconnect.min says', async (t) => {
     const { sshd, port, tunnel } = await start(t, { reconnect: { minMs: 60_000, maxMs: 60_000 } });
     await tunnel.untilPhase('up');

@@ -1,12 +1,11 @@
 import type { Socket } from 'node:net';
 import { abortable } from '../../lib/async/abort.ts';
-import { allOnce } from '../../lib/async/all-once.ts';
-import { sleep, type Clock } from '../../lib/async/clock.ts';
+import { sleep, untilCalled, type Clock } from '../../lib/async/clock.ts';
 import { untilOneFails } from '../../lib/async/scope.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { listenRetryDelay } from './retry-delay.ts';
-import { type ListenerAccess, until } from './suspendable-listeners.ts';
+import type { ListenerAccess } from './suspendable-listeners.ts';
 import { listenLocally, type LocalListener, type SocketOptions } from './listen-locally.ts';
 import type { Refusal } from '../../model/state.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
@@ -23,8 +22,8 @@ export interface LocalListenersOptions {
   onRefused(index: number, refusal: Refusal, failure: TunnelFailure): void;
   /** The listener was closed for a replacement of this tunnel. */
   onSuspended(index: number): void;
-  /** Each listener was tried once. */
-  onAnswered(): void;
+  /** The listener was tried. */
+  onAnswered(index: number): void;
 }
 
 /**
@@ -37,11 +36,10 @@ export function keepLocalListeners(
   signal: AbortSignal,
 ): Promise<never> {
   const local = [...forwards.entries()].filter(([, { kind }]) => kind !== 'remote');
-  const answered = allOnce(local.length, options.onAnswered);
   const kept = local.map(
-    ([index, forward], at) =>
+    ([index, forward]) =>
       (own: AbortSignal) =>
-        keep(forward, index, answered[at]!, options, own),
+        keep(forward, index, options, own),
   );
   return untilOneFails(signal, kept);
 }
@@ -49,20 +47,19 @@ export function keepLocalListeners(
 async function keep(
   forward: ForwardSpec,
   index: number,
-  answered: () => void,
   options: LocalListenersOptions,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random, access, onSuspended } = options;
+  const { clock, random, access, onAnswered, onSuspended } = options;
   for (let since = clock.now(); ;) {
     // A suspended listener counts as answered.
-    if (access.isSuspended(index)) answered();
+    if (access.isSuspended(index)) onAnswered(index);
     await access.acquire(index, signal);
     try {
       const listener = await open(forward, index, options, signal);
-      answered();
+      onAnswered(index);
       if (listener !== null) {
-        await until(access.onSuspended(index), signal).finally(() => listener.close());
+        await untilCalled([access.onSuspended(index)], signal).finally(() => listener.close());
         onSuspended(index);
         since = clock.now();
       }

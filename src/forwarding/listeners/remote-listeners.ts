@@ -1,5 +1,4 @@
 import { abortable } from '../../lib/async/abort.ts';
-import { allOnce } from '../../lib/async/all-once.ts';
 import { sleepUntil, type Subscribe } from '../../lib/async/clock.ts';
 import { deadline } from '../../lib/async/deadline.ts';
 import { untilOneFails, waitFor } from '../../lib/async/scope.ts';
@@ -44,8 +43,8 @@ export interface RemoteListenersOptions extends Environment {
   onRefused(index: number, refused: Refused): void;
   /** The listener was cancelled for a replacement of this tunnel. */
   onSuspended(index: number): void;
-  /** Each listener had a first answer. */
-  onAnswered(): void;
+  /** The listener had a first answer. */
+  onAnswered(index: number): void;
 }
 
 /**
@@ -60,11 +59,10 @@ export function keepRemoteListeners(
   signal: AbortSignal,
 ): Promise<never> {
   const remote = [...forwards.entries()].filter(([, { kind }]) => kind === 'remote');
-  const answered = allOnce(remote.length, options.onAnswered);
   const kept = remote.map(
-    ([index, { listen }], at) =>
+    ([index, { listen }]) =>
       (own: AbortSignal) =>
-        keepForward({ connection, listen, index, answered: answered[at]! }, options, own),
+        keepForward({ connection, listen, index }, options, own),
   );
   return untilOneFails(signal, kept);
 }
@@ -73,7 +71,6 @@ interface Kept {
   readonly connection: SshConnection;
   readonly listen: Endpoint;
   readonly index: number;
-  answered(): void;
 }
 
 /** Drives the state machine of a listener: executes the command of each step, and passes its event to the next one. */
@@ -97,7 +94,7 @@ async function keepForward(kept: Kept, options: RemoteListenersOptions, signal: 
   }
 }
 
-function report(one: Report, { listen, index, answered }: Kept, options: RemoteListenersOptions): void {
+function report(one: Report, { listen, index }: Kept, options: RemoteListenersOptions): void {
   switch (one.type) {
     case 'release':
       return options.access.release(index);
@@ -106,7 +103,7 @@ function report(one: Report, { listen, index, answered }: Kept, options: RemoteL
     case 'owned':
       return options.owners.rememberOurs(listen);
     case 'answered':
-      return answered();
+      return options.onAnswered(index);
     case 'up':
       return options.onUp(index, one);
     case 'exposed':

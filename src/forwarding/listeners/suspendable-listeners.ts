@@ -1,6 +1,5 @@
-import { abortable, deferred } from '../../lib/async/abort.ts';
 import { createEmitter } from '../../lib/async/emitter.ts';
-import { type Clock, sleepUntil, type Subscribe } from '../../lib/async/clock.ts';
+import { type Clock, sleepUntil, type Subscribe, untilCalled } from '../../lib/async/clock.ts';
 
 /** Which listeners a tunnel's session may hold. */
 export interface ListenerAccess {
@@ -47,11 +46,7 @@ export function createSuspendableListeners(
     isSuspended: (index) => suspended.has(index),
     acquire: async (index, signal) => {
       signal.throwIfAborted();
-      while (suspended.has(index))
-        await until(
-          when(() => !suspended.has(index)),
-          signal,
-        );
+      while (suspended.has(index)) await untilCalled([when(() => !suspended.has(index))], signal);
       held.add(index);
     },
     onSuspended: (index) => when(() => suspended.has(index)),
@@ -74,10 +69,3 @@ export function createSuspendableListeners(
 
 /** The verification of a listener takes seconds, and is not interrupted. */
 const SUSPEND_MS = 10_000;
-
-/** Resolves when it calls back. */
-export async function until(subscribe: Subscribe, signal: AbortSignal): Promise<void> {
-  const over = deferred<void>();
-  const forget = subscribe(over.resolve);
-  await abortable(over.promise, signal).finally(forget);
-}

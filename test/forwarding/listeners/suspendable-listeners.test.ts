@@ -184,7 +184,7 @@ function keep(
   const doubtOver = createEmitter();
   const events: string[] = [];
   let looks = 0;
-  let answered = 0;
+  const answered = new Set<number>();
   let asked = 0;
   let grants = true;
   let unlistened = 0;
@@ -237,7 +237,7 @@ function keep(
       onExposed: () => {},
       onRefused: (_, { refusal, elsewhere }) => events.push(`refused ${refusal}${elsewhere ? ', elsewhere' : ''}`),
       onSuspended: () => events.push('suspended'),
-      onAnswered: () => (answered += 1),
+      onAnswered: (index) => void answered.add(index),
     },
     over.signal,
   ).catch((error: unknown) => (end = error));
@@ -247,7 +247,7 @@ function keep(
     doubtOver,
     events,
     looks: () => looks,
-    answered: () => answered,
+    answered: () => answered.size,
     asked: () => asked,
     refuse: () => void (grants = false),
     unlistened: () => unlistened,
