@@ -1,9 +1,10 @@
+import { parse } from 'fast-plist';
+import { orElse } from '../../lib/or-else.ts';
 import { errorCode } from '../../lib/text.ts';
 import { NotUnderstood } from '../takeover/not-understood.ts';
 import { sshCommands } from '../takeover/ssh-command.ts';
 import { isTunnel, type Keeper } from './keeper.ts';
 import type { OldMachine } from './machine.ts';
-import { parsePlist, type PlistRead } from './plist-text.ts';
 
 /** The jobs of launchd that run ssh or autossh: daemons, and agents of all users and of each. */
 export function keepersOfLaunchd(machine: OldMachine): readonly Keeper[] {
@@ -28,7 +29,7 @@ function keeperOf(
   if (text instanceof Error) return keeper(file, '', account, [], `it cannot be read: ${text.message}`);
   // A property list that is not XML has it, too, where it is text.
   if (!/\bssh\b|autossh|\.sh\b/.test(text)) return null;
-  const job = parsePlist(text);
+  const job = orElse(() => parse(text) as Job | null, null);
   if (job === null)
     return /autossh|\/ssh\b/.test(text)
       ? keeper(file, '', account, [], `it is not XML: plutil -convert xml1 ${file}`)
@@ -58,9 +59,12 @@ function textAt(file: string, machine: OldMachine): string | Error {
   }
 }
 
-function commandsOf(job: Readonly<Record<string, PlistRead>>, user: string, machine: OldMachine) {
+/** A property list in XML (plist(5)). */
+type Job = Readonly<Record<string, unknown>>;
+
+function commandsOf(job: Job, user: string, machine: OldMachine) {
   const given = job['ProgramArguments'];
-  const words = Array.isArray(given) ? given.flatMap((word: PlistRead) => textOf(word) ?? []) : [];
+  const words = Array.isArray(given) ? given.flatMap((word: unknown) => textOf(word) ?? []) : [];
   const program = textOf(job['Program']);
   const homeOf = (name: string) => machine.accounts.find((one) => one.name === name)?.home ?? null;
   const variables = job['EnvironmentVariables'] as Readonly<Record<string, string>> | undefined;
@@ -74,7 +78,7 @@ function commandsOf(job: Readonly<Record<string, PlistRead>>, user: string, mach
   });
 }
 
-function textOf(value: PlistRead | undefined): string | null {
+function textOf(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
 }
 
