@@ -37,7 +37,11 @@ const { metafile } = await build({
   minifySyntax: true, // not names: stack traces stay readable
   minifyWhitespace: true, // the daemon keeps the text of what it has loaded
   lineLimit: 100,
-  define: { TUNNELD_VERSION: JSON.stringify(options.version), TUNNELD_NATIVE: JSON.stringify('../native') },
+  define: {
+    TUNNELD_VERSION: JSON.stringify(options.version),
+    TUNNELD_NATIVE: JSON.stringify('../native'),
+    TUNNELD_UNIT: JSON.stringify(readFileSync(join(root, 'systemd/tunnel.service'), 'utf8')),
+  },
   // CommonJS packages expect these names, and ESM has none of them; ssh2's WebAssembly is one that looks at __dirname.
   banner: {
     js: [
