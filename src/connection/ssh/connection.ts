@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { AgreedAlgorithms } from '../../model/state.ts';
 import type { Transport } from '../../net/transport.ts';
+import type { Take } from '../../net/streams/lent-memory.ts';
 
 /** One authenticated SSH connection, whatever library carries it. Every failure is a TunnelFailure. */
 export interface SshConnection {
@@ -96,10 +97,11 @@ export interface Channel extends Duplex {
   /** Bytes that were read and could not be passed on: they count as unread. */
   unsent?(): number;
   /**
-   * Its 'data' listener handles bytes that are only lent (see net/streams/lent-memory.ts). Where it also listens to 'lent', they come by that
-   * event while it reads and nothing waits in the stream, which costs less than to pass through it.
+   * Its 'data' listener handles bytes that are only lent (see net/streams/lent-memory.ts). Where `onLent` is set, they go there while it reads
+   * and nothing waits in the stream, which costs less than to pass through it.
    */
   takesLent?: boolean;
+  onLent?: Take | null;
   /**
    * Sends bytes of ours past the stream, as far as they leave at once: none behind what waits in it. Returns how many; `memory` is
    * not needed any more then.

@@ -5,7 +5,7 @@ import type { Device } from '../../net/device.ts';
 import { corkWrites } from '../../net/streams/cork-writes.ts';
 import type { DeviceSocket } from '../../net/streams/device-socket.ts';
 import { lentWrites } from '../../net/streams/lent-writes.ts';
-import { afterRead, isLent, keepLent, mayKeepLent, readerOf } from '../../net/streams/lent-memory.ts';
+import { afterRead, isLent, keepLent, mayKeepLent, readerOf, type Take } from '../../net/streams/lent-memory.ts';
 import { resetSocket } from '../../net/streams/reset-socket.ts';
 import { ListenerError } from '../../net/streams/guard-listeners.ts';
 import type { Channel } from '../../connection/ssh/connection.ts';
@@ -130,7 +130,8 @@ function onceEnded(stream: Channel | DeviceSocket, onEnd: () => void): void {
 }
 
 function stopReading(channel: Channel): Channel {
-  return channel.removeAllListeners('data').removeAllListeners('lent');
+  channel.onLent = null;
+  return channel.removeAllListeners('data');
 }
 
 function closeAfterItsEnd(channel: Channel): void {
@@ -200,9 +201,13 @@ function startDownlink(channel: Channel, socket: DeviceSocket, { count, visitor 
     count(direction, chunk.length);
     if (socket.writable && past?.take(chunk) !== true) write(chunk);
   };
+  const onLent: Take = (memory, start, end) => {
+    count(direction, end - start);
+    if (socket.writable && past?.takeLent(start, end) !== true) write(memory.subarray(start, end));
+  };
   channel.on('data', onData);
   // The first bytes come through the stream: who looks at them is there (see verify/intercept.ts).
-  channel.once('data', () => channel.on('lent', onData));
+  channel.once('data', () => (channel.onLent = onLent));
   const mustWait = () => {
     const room = Math.min(UNSENT_BYTES, channel.readableHighWaterMark);
     return socket.writableLength > room || unsent > room / CHUNK_BYTES;

@@ -59,7 +59,7 @@ export function gatherReads(socket: Socket, clock: Clock): ((bytes: number) => v
   };
 }
 
-/** As much as a read takes at most (LARGE of lent-memory.ts). */
+/** Somewhat less than a read takes at most (LARGE of lent-memory.ts). */
 const ENOUGH = 256 * 1024;
 const PERIOD_MS = 2;
 const LARGE = 16 * 1024;

@@ -144,7 +144,7 @@ let lending: { readonly memory: Memory; buffer: ArrayBufferLike | null; readonly
 let onReturn: ((memory: Buffer) => void) | null = null;
 /** How many sockets read directly into the memory of all. */
 let sharing = 0;
-/** How many pieces are kept, of all sockets: 300 KiB each. */
+/** How many pieces are kept, of all sockets: 360 KiB each. */
 let kept = 0;
 const MOST_KEPT = 8;
 
@@ -192,7 +192,10 @@ interface Memory {
 
 /** Small until a read fills it: most connections bring little most of the time. */
 const SMALL = 24 * 1024;
-const LARGE = 256 * 1024;
+/** Somewhat more than gatherReads() waits for: libuv would follow a full read by another one. */
+const LARGE = 320 * 1024;
+/** What is sealed at once. */
+const OF_ALL = 256 * 1024;
 
 /** That of many sockets stays the same: Node asks each for its memory only after its own reads. */
 function createMemory(own = true): Memory {
@@ -208,11 +211,11 @@ function createMemory(own = true): Memory {
     },
     own,
     window: () => {
-      if (window.length === 0) make(own ? SMALL : LARGE);
+      if (window.length === 0) make(own ? SMALL : OF_ALL);
       return window;
     },
     read: (bytes) => {
-      if (window.length === bytes && bytes < LARGE) make(LARGE);
+      if (own && window.length === bytes && bytes < LARGE) make(LARGE);
     },
     giveUp: () => make(window.length),
   };

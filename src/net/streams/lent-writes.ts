@@ -8,6 +8,8 @@ import { descriptorOf } from './send-past.ts';
 export interface LentWrites {
   /** Takes bytes, to be sent behind all that this read brings; false where they have to be written to the stream. */
   take(bytes: Buffer): boolean;
+  /** The same, of the memory that is lent now. */
+  takeLent(start: number, end: number): boolean;
   /** Sends what was taken. */
   flush(): void;
   /** How many bytes were taken and not sent. */
@@ -44,24 +46,31 @@ export function lentWrites(socket: DeviceSocket, write: (bytes: Buffer) => void)
     }
     spare.push(list);
   };
+  const takeLent = (start: number, end: number) => {
+    if (count === MOST_PIECES) flush();
+    const now = lentMemory();
+    if (now === null || socket.writableLength > 0) {
+      flush();
+      return false;
+    }
+    if (memory === null) {
+      memory = now;
+      pieces = spare.pop() ?? new Uint32Array(2 * MOST_PIECES);
+      afterRead(flush);
+    }
+    pieces[2 * count] = start;
+    pieces[2 * count + 1] = end - start;
+    count += 1;
+    waiting += end - start;
+    return true;
+  };
   return {
     take: (bytes) => {
-      if (count === MOST_PIECES) flush();
-      if (!isLent(bytes) || socket.writableLength > 0) {
-        flush();
-        return false;
-      }
-      if (memory === null) {
-        memory = lentMemory();
-        pieces = spare.pop() ?? new Uint32Array(2 * MOST_PIECES);
-        afterRead(flush);
-      }
-      pieces[2 * count] = bytes.byteOffset;
-      pieces[2 * count + 1] = bytes.length;
-      count += 1;
-      waiting += bytes.length;
-      return true;
+      if (isLent(bytes)) return takeLent(bytes.byteOffset, bytes.byteOffset + bytes.length);
+      flush();
+      return false;
     },
+    takeLent,
     flush,
     waiting: () => waiting,
   };

@@ -8,7 +8,7 @@ import type { Channel } from '../../ssh/connection.ts';
 import { internalsOf, type OpenChannel, type Protocol } from '../protocol/internals.ts';
 import { BatchCipher, type WritePackets } from './cipher.ts';
 import type { Keys, Opener, Sealer } from './codec.ts';
-import { BatchDecipher } from './decipher.ts';
+import { BatchDecipher, type Passage } from './decipher.ts';
 import { nativeCodec } from './native.ts';
 import { gcmOpener, gcmSealer } from './node-gcm.ts';
 
@@ -19,6 +19,11 @@ import { gcmOpener, gcmSealer } from './node-gcm.ts';
 export function batchPackets(client: Client, stream: SshStream): void {
   const { _protocol: protocol } = internalsOf(client);
   const write = writerOf(stream);
+  const passage: Passage = {
+    isCompressed: () => protocol._packetRW.read._zlib !== undefined,
+    take: (ours, memory, start, end) => protocol.takeData(ours, memory, start, end),
+    mustStop: (packets) => protocol.mustStop(packets),
+  };
   protocol.needsNoWasm = NATIVE !== null;
   protocol.createCipher = (config, usual) => {
     const { cipherInfo, cipherKey: key, cipherIV: iv, seqno: sequence } = config.outbound;
@@ -28,9 +33,7 @@ export function batchPackets(client: Client, stream: SshStream): void {
   protocol.createDecipher = (config, usual) => {
     const { decipherInfo, decipherKey: key, decipherIV: iv, seqno: sequence, onPayload } = config.inbound;
     const opener = openerOf({ cipher: decipherInfo.sslName, key, iv, sequence });
-    return opener === null
-      ? usual(config)
-      : new BatchDecipher(opener, sequence, onPayload, () => protocol._packetRW.read._zlib !== undefined);
+    return opener === null ? usual(config) : new BatchDecipher(opener, sequence, onPayload, passage);
   };
   const { channelData, disconnect } = protocol;
   protocol.channelData = (id, data) => {

@@ -1,23 +1,32 @@
 import type { Decipher } from '../protocol/internals.ts';
 import { HEADROOM, isLent } from '../../../net/streams/lent-memory.ts';
-import { CHANNEL_DATA, type Opener } from './codec.ts';
+import { CHANNEL_DATA, DATA_HEADER, type Opener } from './codec.ts';
+
+/** What goes past ssh2's parser, and may: a view, a parse and an event for each packet cost more than to open it. */
+export interface Passage {
+  /** Whether the server compresses, so that the first byte of a payload says nothing. */
+  isCompressed(): boolean;
+  /** Takes data of our channel `ours`, which is lent; false where it has to go through ssh2. */
+  take(ours: number, memory: Buffer, start: number, end: number): boolean;
+  /** So many packets were taken: whether the rest of what was read is to wait. */
+  mustStop(packets: number): boolean;
+}
 
 /** A decipher that opens packets in the memory in which they were read, several in a call; the payloads are views of it. */
 export class BatchDecipher implements Decipher {
   inSeqno: number;
   _onPayload: Decipher['_onPayload'];
   readonly #opener: Opener;
-  readonly #isCompressed: () => boolean;
+  readonly #passage: Passage;
   /** The begin of a packet: the first bytes of memory that is used again. */
   #rest = EMPTY;
   #kept = 0;
   /** How many bytes that packet has: 0 where they are not known. */
   #wanted = 0;
 
-  /** `isCompressed`: whether the server compresses, so that the first byte of a payload says nothing. */
-  constructor(opener: Opener, sequence: number, onPayload: Decipher['_onPayload'], isCompressed: () => boolean) {
+  constructor(opener: Opener, sequence: number, onPayload: Decipher['_onPayload'], passage: Passage) {
     this.#opener = opener;
-    this.#isCompressed = isCompressed;
+    this.#passage = passage;
     this.inSeqno = sequence;
     this._onPayload = onPayload;
   }
@@ -30,7 +39,7 @@ export class BatchDecipher implements Decipher {
     }
     const [memory, begin, end] = this.#withRest(data, from, to);
     for (let at = begin; ;) {
-      const table = this.#isCompressed() ? ONE : BATCH;
+      const table = this.#passage.isCompressed() ? ONE : BATCH;
       const packets = this.#opener.open(memory, at, end, table);
       if (packets === 0) {
         this.#wanted = table[1]!;
@@ -75,15 +84,34 @@ export class BatchDecipher implements Decipher {
    */
   #pass(memory: Buffer, table: Uint32Array, packets: number): unknown {
     // A handler may come back here by what it calls.
-    const places = packets === 1 ? [table[1]!, table[2]!] : [...table.subarray(1, 1 + 2 * packets)];
+    const places = packets === 1 ? [table[1]!, table[2]!] : table.slice(1, 1 + 2 * packets);
+    const mayTake = table !== ONE;
+    let taken = 0;
     let answer: unknown;
     for (let i = 0; i < places.length; i += 2) {
       const start = places[i]!;
-      const payload = memory.subarray(start, start + places[i + 1]!);
+      const end = start + places[i + 1]!;
+      if (mayTake && this.#isTaken(memory, start, end)) {
+        taken += 1;
+        continue;
+      }
+      const payload = memory.subarray(start, end);
       const its = this._onPayload(payload[0] === CHANNEL_DATA || !isLent(payload) ? payload : Buffer.from(payload));
       if (its !== undefined) answer = its;
     }
-    return answer;
+    return taken > 0 && this.#passage.mustStop(taken) ? (answer ?? false) : answer;
+  }
+
+  /** Only what is CHANNEL_DATA from its first byte to its last, and has some. */
+  #isTaken(memory: Buffer, start: number, end: number): boolean {
+    const from = start + DATA_HEADER;
+    return (
+      memory[start] === CHANNEL_DATA &&
+      from < end &&
+      isLent(memory) &&
+      memory.readUInt32BE(start + 5) === end - from &&
+      this.#passage.take(memory.readUInt32BE(start + 1), memory, from, end)
+    );
   }
 
   free(): void {

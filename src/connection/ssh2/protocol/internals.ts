@@ -1,4 +1,5 @@
 import type { Client, ClientChannel, ParsedKey } from 'ssh2';
+import type { Take } from '../../../net/streams/lent-memory.ts';
 
 /** Internals of the ssh2 version that packaging/ssh2-replacements.mjs names. They exist after client.connect(). */
 export interface Internals {
@@ -50,6 +51,7 @@ export interface OpenChannel {
   /** See Channel in ssh/connection.ts. */
   unsent?(): number;
   takesLent?: boolean;
+  onLent?: Take | null;
   readonly readableFlowing: boolean | null;
   /** Of Node's Readable: how much may wait before ssh2 stops adding window. */
   readonly _readableState: { highWaterMark: number };
@@ -63,11 +65,9 @@ export interface OpenChannel {
   readonly writable: boolean;
   readonly writableLength: number;
   once(event: 'close' | 'resume', listener: () => void): unknown;
-  emit(event: 'lent', data: Buffer): boolean;
-  listenerCount(event: 'lent'): number;
 }
 
-export interface Protocol extends Doors {
+export interface Protocol extends Doors, DataPath {
   /** Called with every chunk that is read. */
   parse(chunk: Buffer, from: number, to: number): void;
   /** Its loop over the packets of a chunk: returns where it stopped; undefined or beyond the end where it did not. */
@@ -128,6 +128,12 @@ export interface Protocol extends Doors {
   authPassword(...args: never[]): void;
   authPK(...args: never[]): void;
   authKeyboard(...args: never[]): void;
+}
+
+/** Ours: the way of a channel's data past ssh2's parser and its streams (see Passage of packets/decipher.ts). */
+interface DataPath {
+  takeData(ours: number, memory: Buffer, start: number, end: number): boolean;
+  mustStop(packets: number): boolean;
 }
 
 /**

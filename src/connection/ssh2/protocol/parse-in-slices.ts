@@ -35,6 +35,10 @@ export function parseInSlices(client: Client, valve: Valve): void {
     timed.add(watch);
     return watch;
   };
+  protocol.mustStop = (packets) => {
+    unwatched = unwatched < MOST_UNWATCHED ? unwatched + packets : 0;
+    return postponed || (unwatched === 0 && tickIsSpent());
+  };
   /** Where ssh2 stopped; the end where it has read everything. */
   const parseSome = (chunk: Buffer, from: number, to: number): number => {
     const { _decipher: decipher } = protocol;

@@ -13,6 +13,7 @@ export function guardProtocol(client: Client, stream: { readonly writableLength:
   const answers = guardAnswers(internals, stream);
   guardRequests(internals, login, answers);
   guardChannels(internals, login, answers);
+  guardData(internals);
 }
 
 interface Login {
@@ -179,6 +180,16 @@ function guardChannels({ _protocol: protocol, _chanMgr: table }: Internals, logi
     const channel = channelOf(id);
     if (channel !== null) taken.delete(channel.outgoing.id);
   });
+}
+
+/** What is wrong with data is said on its way through ssh2. */
+function guardData({ _protocol: protocol, _chanMgr: table }: Internals): void {
+  const { takeData } = protocol;
+  protocol.takeData = (ours, memory, start, end) => {
+    const channel = table.get(ours);
+    const isSound = typeof channel === 'object' && dataFault(channel, end - start) === null;
+    return isSound && takeData(ours, memory, start, end);
+  };
 }
 
 /** Far more than are ever used at once: the others were closed here, and the server never closed its end. */

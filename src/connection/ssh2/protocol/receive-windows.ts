@@ -3,7 +3,7 @@ import { createSlots } from '../../../lib/slots.ts';
 import { isLent, keepLent } from '../../../net/streams/lent-memory.ts';
 import { createReceiveAccount, type ReceiveAccount } from './receive-account.ts';
 import { internalsOf, type Internals, type OpenChannel, type Protocol } from './internals.ts';
-import { coalesceSmall, SMALL } from './small-messages.ts';
+import { coalesceSmall, SMALL, type SmallMessages } from './small-messages.ts';
 
 /**
  * Bounds the data that waits for slow visitors and targets, over all channels of a connection and, by `account`, over
@@ -28,7 +28,7 @@ export function shareWindows(
       onOverload(overload);
     },
   });
-  const shares = createShares(member);
+  const shares = createShares(member, (ours, channel) => unreadOf(channel) + small.keptOf(ours));
   client.once('close', () => member.end());
 
   protocol.channelOpenConfirm = (theirs, ours, _window, packet) => {
@@ -54,20 +54,11 @@ export function shareWindows(
     if (worthwhile) channelWindowAdjust.call(protocol, theirs, grant);
   };
   const small = coalesceSmall(internals);
-  const onData = handlers.CHANNEL_DATA;
-  handlers.CHANNEL_DATA = (self, ours, data) => {
-    const channel = table.get(ours);
-    if (typeof channel !== 'object') return;
-    const kept = small.take(ours, channel, data);
-    if (!kept && !(isLent(data) && passesAtOnce(channel) && passesBy(protocol, channel, data))) {
-      const passes = isLent(data) ? passesAtOnce(channel) : isWorthAView(channel, data);
-      onData(self, ours, passes ? data : copyOf(data));
-      // Nobody has taken it.
-      if (passes && channel.readableLength > 0 && isLent(data)) keepLent()();
-    }
-    shares.waits(ours, () => unreadOf(channel) + small.keptOf(ours));
+  const waits = (ours: number, channel: OpenChannel) => {
+    shares.waits(ours, channel);
     if (overload !== null) throw overload;
   };
+  receiveData(internals, small, waits);
   const { CHANNEL_EOF: onEnd, CHANNEL_CLOSE: onClose } = handlers;
   handlers.CHANNEL_EOF = (self, ours) => {
     small.pass(ours);
@@ -85,17 +76,45 @@ export function shareWindows(
   };
 }
 
+/** Calls `waits` behind all data of a channel: it may have been taken at once. */
+function receiveData(
+  { _protocol: protocol, _chanMgr: table }: Internals,
+  small: SmallMessages,
+  waits: (ours: number, channel: OpenChannel) => void,
+): void {
+  const { _handlers: handlers } = protocol;
+  const onData = handlers.CHANNEL_DATA;
+  handlers.CHANNEL_DATA = (self, ours, data) => {
+    const channel = table.get(ours);
+    if (typeof channel !== 'object') return;
+    if (!small.take(ours, channel, data)) {
+      const passes = isLent(data) ? passesAtOnce(channel) : isWorthAView(channel, data);
+      onData(self, ours, passes ? data : copyOf(data));
+      // Nobody has taken it.
+      if (passes && channel.readableLength > 0 && isLent(data)) keepLent()();
+    }
+    waits(ours, channel);
+  };
+  protocol.takeData = (ours, memory, start, end) => {
+    const channel = table.get(ours);
+    if (typeof channel !== 'object' || small.keptOf(ours) > 0 || !passesBy(protocol, channel, memory, start, end))
+      return false;
+    waits(ours, channel);
+    return true;
+  };
+}
+
 /** Its listener gets the data now, and knows that it is lent. */
 function passesAtOnce(channel: OpenChannel): boolean {
   return channel.takesLent === true && channel.readableFlowing === true && channel.readableLength === 0;
 }
 
-/** Passes data on by 'lent', as ssh2 would through the stream; false where nobody listens, or where ssh2 drops it. */
-function passesBy(protocol: Protocol, channel: OpenChannel, data: Buffer): boolean {
-  const { window, state } = channel.incoming;
-  if (window === 0 || state !== 'open' || channel.listenerCount('lent') === 0) return false;
-  channel.incoming.window -= data.length;
-  channel.emit('lent', data);
+/** Passes data on by `onLent`, as ssh2 would through the stream; false where that is not set, or where ssh2 drops it. */
+function passesBy(protocol: Protocol, channel: OpenChannel, memory: Buffer, start: number, end: number): boolean {
+  const { incoming, onLent } = channel;
+  if (onLent == null || incoming.window === 0 || incoming.state !== 'open' || !passesAtOnce(channel)) return false;
+  incoming.window -= end - start;
+  onLent(memory, start, end);
   if (channel.readableFlowing === true) refill(protocol, channel);
   else if (!resuming.has(channel)) {
     resuming.add(channel);
@@ -173,7 +192,7 @@ interface Shares {
   /** Returns the channel's new share: its data is being read. */
   moves(ours: number): number;
   /** Data came in on it. */
-  waits(ours: number, unread: () => number): void;
+  waits(ours: number, channel: OpenChannel): void;
   /** The unread bytes of all channels. */
   unread(): number;
   numberOf(theirs: number): number | null;
@@ -183,15 +202,20 @@ interface Shares {
 
 interface Share {
   bytes: number;
+  readonly ours: number;
   theirs: number | null;
-  /** The unread bytes at this moment, and as last reported. */
-  now: () => number;
+  /** Null before its first data. */
+  channel: OpenChannel | null;
+  /** Its unread bytes, as last reported. */
   unread: number;
   /** Its number among those that are kept. */
   kept: number;
 }
 
-function createShares(member: ReturnType<ReceiveAccount['join']>): Shares {
+function createShares(
+  member: ReturnType<ReceiveAccount['join']>,
+  unreadNow: (ours: number, channel: OpenChannel) => number,
+): Shares {
   const shares: (Share | undefined)[] = [];
   const numbers = new Map<number, number>();
   /** Including those that are closed and not read to the end. */
@@ -210,7 +234,7 @@ function createShares(member: ReturnType<ReceiveAccount['join']>): Shares {
   };
   return {
     open: (ours, theirs) => {
-      const share: Share = { bytes: LEAST, theirs, now: () => 0, unread: 0, kept: 0 };
+      const share: Share = { bytes: LEAST, ours, theirs, channel: null, unread: 0, kept: 0 };
       change(share, firstShare(roomOf(member) - total));
       shares[ours] = share;
       share.kept = kept.add(share);
@@ -230,15 +254,17 @@ function createShares(member: ReturnType<ReceiveAccount['join']>): Shares {
       change(share, nextShare(roomOf(member) - (total - (share.bytes - LEAST))));
       return share.bytes;
     },
-    waits: (ours, now) => {
+    waits: (ours, channel) => {
       const share = shares[ours];
       if (share === undefined) return;
-      share.now = now;
-      count(share, now());
+      share.channel = channel;
+      count(share, unreadNow(ours, channel));
       member.wait(unread);
     },
     unread: () => {
-      for (const [, share] of kept.entries()) count(share, share.now());
+      for (const [, share] of kept.entries()) {
+        if (share.channel !== null) count(share, unreadNow(share.ours, share.channel));
+      }
       return unread;
     },
     numberOf: (theirs) => numbers.get(theirs) ?? null,

@@ -1,7 +1,7 @@
 import type { Internals, OpenChannel } from './internals.ts';
 
 /** Collects small messages for a reader that is slow. */
-interface SmallMessages {
+export interface SmallMessages {
   /** Adds a message to those that wait; false where it is to be passed on as it is. */
   take(ours: number, channel: OpenChannel, data: Buffer): boolean;
   /** Passes on what was collected. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { BatchDecipher } from '../../../../src/connection/ssh2/packets/decipher.ts';
+import { BatchDecipher, type Passage } from '../../../../src/connection/ssh2/packets/decipher.ts';
+import { HEADROOM, keepLent, lendShared, sharedMemory } from '../../../../src/net/streams/lent-memory.ts';
 import { gcmOpener, gcmSealer } from '../../../../src/connection/ssh2/packets/node-gcm.ts';
 
 const keys = { cipher: 'aes-128-gcm', key: randomBytes(16), iv: randomBytes(12), sequence: 0 };
@@ -11,6 +12,8 @@ const PAYLOADS = [
   Buffer.from([80, 1, 2, 3]),
   Buffer.from([94, 0, 0, 0, 1, 0, 0, 0, 1, 100]),
 ];
+
+const NOTHING_PASSES: Passage = { isCompressed: () => false, take: () => false, mustStop: () => false };
 
 test('passes each payload on once and in order, however the bytes are cut', () => {
   const { length } = sealed();
@@ -46,7 +49,7 @@ test('looks at a packet that comes in many pieces twice: for its length, and whe
     counting,
     0,
     (payload) => void payloads.push(Buffer.from(payload)),
-    () => false,
+    NOTHING_PASSES,
   );
   const payload = Buffer.alloc(60_000, 'x');
   const memory = Buffer.alloc(60_100);
@@ -112,18 +115,86 @@ test('passes on what was whole before it throws', () => {
   assert.deepEqual(payloads, PAYLOADS.slice(0, 3));
 });
 
-function sealed(): Buffer {
+test('has data go past the parser where it may, and all else through it', () => {
+  const taken: [number, string][] = [];
+  const take: Passage['take'] = (ours, memory, start, end) =>
+    ours !== 3 && taken.push([ours, String(memory.subarray(start, end))]) > 0;
+  const notTaken = [
+    // Without data, more than it says, less than it says, of a channel that takes none, and another message.
+    PAYLOADS[1]!,
+    Buffer.from([94, 0, 0, 0, 1, 0, 0, 0, 1, 97, 98]),
+    Buffer.from([94, 0, 0, 0, 1, 0, 0, 0, 9, 97]),
+    Buffer.from([94, 0, 0, 0, 3, 0, 0, 0, 1, 97]),
+    PAYLOADS[2]!,
+  ];
+  const { decipher, payloads } = createDecipher(undefined, false, { take });
+  lend(sealed([PAYLOADS[0]!, ...notTaken, PAYLOADS[3]!]), (...lent) => decipher.decrypt(...lent));
+  assert.deepEqual(taken, [
+    [1, 'abc'],
+    [1, 'd'],
+  ]);
+  assert.deepEqual(payloads, notTaken);
+  assert.equal(decipher.inSeqno, 7);
+});
+
+test('stops behind data that went past the parser where it must, and goes on from there', () => {
+  const asked: number[] = [];
+  const mustStop: Passage['mustStop'] = (packets) => asked.push(packets) === 1;
+  const { decipher, payloads } = createDecipher(undefined, false, { take: () => true, mustStop });
+  const bytes = sealed();
+  let at: number | undefined;
+  lend(bytes, (memory, start, end) => {
+    at = decipher.decrypt(memory, start, end);
+    assert.equal(payloads.length, 2);
+    assert.equal(decipher.decrypt(memory, at!, end), undefined);
+  });
+  assert.ok(at! < HEADROOM + bytes.length);
+  // The empty one and the other message come through the parser.
+  assert.deepEqual([asked, payloads.length], [[1, 1], 2]);
+});
+
+test('has nothing go past the parser that is not lent, or not any more, or compressed', () => {
+  const take = () => assert.fail('it takes what it may not');
+  const { decipher, payloads } = createDecipher(undefined, false, { take });
+  decipher.decrypt(sealed(), 0, sealed().length);
+  assert.deepEqual(payloads, PAYLOADS);
+  const kept = createDecipher(undefined, false, { take });
+  lend(sealed(), (memory, start, end) => {
+    keepLent()();
+    kept.decipher.decrypt(memory, start, end);
+  });
+  assert.deepEqual(kept.payloads, PAYLOADS);
+  const compressed = createDecipher(undefined, true, { take });
+  lend(sealed(), (memory, start, end) => compressed.decipher.decrypt(memory, start, end));
+  assert.deepEqual(compressed.payloads, PAYLOADS);
+});
+
+/** Lends the bytes as if a socket had read them. */
+function lend(bytes: Buffer, take: (memory: Buffer, start: number, end: number) => void): void {
+  bytes.copy(sharedMemory(), HEADROOM);
+  lendShared(bytes.length, take, {
+    destroy: (error) => {
+      throw error;
+    },
+  });
+}
+
+function sealed(all: readonly Buffer[] = PAYLOADS): Buffer {
   const memory = Buffer.alloc(1000);
   const sealer = gcmSealer({ ...keys, iv: Buffer.from(keys.iv) });
   let end = 0;
-  for (const payload of PAYLOADS) {
+  for (const payload of all) {
     payload.copy(memory, end + 5);
     end = sealer.seal(memory, end, payload.length);
   }
   return memory.subarray(0, end);
 }
 
-function createDecipher(answer: (payload: Buffer) => unknown = () => {}, isCompressed = false) {
+function createDecipher(
+  answer: (payload: Buffer) => unknown = () => {},
+  isCompressed = false,
+  passage: Partial<Passage> = {},
+) {
   const payloads: Buffer[] = [];
   const decipher: BatchDecipher = new BatchDecipher(
     gcmOpener(keys),
@@ -132,7 +203,7 @@ function createDecipher(answer: (payload: Buffer) => unknown = () => {}, isCompr
       payloads.push(Buffer.from(payload));
       return answer(payload);
     },
-    () => isCompressed,
+    { ...NOTHING_PASSES, isCompressed: () => isCompressed, ...passage },
   );
   return { decipher, payloads };
 }

@@ -69,6 +69,8 @@ const PROTOCOL = {
   openHostKey: 'undefined',
   prepareSecret: 'undefined',
   readHostKey: 'undefined',
+  takeData: 'undefined',
+  mustStop: 'undefined',
 } satisfies Kinds<Protocol>;
 
 const HANDLERS = {
@@ -105,13 +107,12 @@ const CHANNEL = {
   // Ours, where somebody counts what is not sent yet.
   unsent: 'undefined',
   takesLent: 'undefined',
+  onLent: 'undefined',
   readableFlowing: 'object', // null before anybody reads
   writable: 'boolean',
   writableLength: 'number',
   _readableState: 'object',
   once: 'function',
-  emit: 'function',
-  listenerCount: 'function',
 } satisfies Kinds<OpenChannel>;
 
 test('has the parts of ssh2 that are relied upon, as they are known', async (t) => {
