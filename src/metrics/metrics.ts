@@ -42,17 +42,14 @@ export function createMetrics(format: ExpositionFormat): RenderMetrics {
 
 /** `set` is whether there is a value at all. */
 function register(
-  { name: fullName, type, help, values }: MetricRow,
+  { name: fullName, help, values }: MetricRow,
   registry: Registry,
   format: ExpositionFormat,
 ): { readonly name: string; readonly set: (status: StatusDocument) => boolean } {
   // In OpenMetrics the end of a counter's name is that of its samples, which the registry adds.
-  const name = format === 'openmetrics' && type === 'counter' ? fullName.replace(/_total$/, '') : fullName;
-  const labelNames = [...LABELS];
-  const metric =
-    type === 'counter'
-      ? new Counter({ name, help, labelNames, registers: [registry] })
-      : new Gauge({ name, help, labelNames, registers: [registry] });
+  const name = format === 'openmetrics' ? fullName.replace(/_total$/, '') : fullName;
+  const Metric = fullName.endsWith('_total') ? Counter : Gauge;
+  const metric = new Metric({ name, help, labelNames: [...LABELS], registers: [registry] });
   return {
     name,
     set: (status) => {
