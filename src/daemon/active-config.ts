@@ -27,20 +27,6 @@ export interface ConfigurationDeps {
   readonly keeper: LastGoodKeeper;
 }
 
-/** Which configuration runs, and whether it is what its file has. */
-export interface Configuration {
-  current(): Config;
-  state(): ConfigurationState;
-  start(): Promise<void>;
-  /** Applies the file as it is now, which ends a trial; a file that is not valid changes nothing, is logged, and rejects. */
-  reload(): Promise<ReloadResult>;
-  /** Runs a candidate; rolls back to what ran before unless confirm() is called in time. */
-  tryOut(candidate: string, withinMs: number): Promise<TrialResult>;
-  /** Ends the trial in favour of the candidate, which must be in the file by now; rejects while its tunnels are not up. */
-  confirm(): Promise<void>;
-  stop(): void;
-}
-
 interface Trial {
   readonly candidate: string;
   readonly next: Config;
@@ -52,12 +38,8 @@ interface Trial {
   readonly cancel: () => void;
 }
 
-/** `problem` is why `first` is not what the file has, or null. */
-export function createConfiguration(first: Config, problem: string | null, deps: ConfigurationDeps): Configuration {
-  return new ActiveConfiguration(first, problem, deps);
-}
-
-class ActiveConfiguration implements Configuration {
+/** Which configuration runs, and whether it is what its file has. */
+export class Configuration {
   readonly #deps: ConfigurationDeps;
   readonly #proof: Proof;
   #config: Config;
@@ -70,6 +52,7 @@ class ActiveConfiguration implements Configuration {
   /** One change that reads a file first after the other; a file that hangs does not delay the end of a trial. */
   readonly #afterReading = createQueue();
 
+  /** `problem` is why `first` is not what the file has, or null. */
   constructor(first: Config, problem: string | null, deps: ConfigurationDeps) {
     this.#deps = deps;
     this.#config = first;
@@ -95,7 +78,10 @@ class ActiveConfiguration implements Configuration {
     await this.#deps.supervisor.apply(this.#config.tunnels);
   }
 
-  /** A reload that has not read the file yet serves all that ask meanwhile. */
+  /**
+   * Applies the file as it is now, which ends a trial; a file that is not valid changes nothing, is logged, and rejects. A reload that has
+   * not read the file yet serves all that ask meanwhile.
+   */
   reload(): Promise<ReloadResult> {
     this.#nextReload ??= this.#afterReading(() => {
       this.#nextReload = null;
@@ -123,6 +109,7 @@ class ActiveConfiguration implements Configuration {
     }
   }
 
+  /** Runs a candidate; rolls back to what ran before unless confirm() is called in time. */
   tryOut(candidate: string, withinMs: number): Promise<TrialResult> {
     const { clock, log, supervisor } = this.#deps;
     return this.#afterReading(async () => {
@@ -156,6 +143,7 @@ class ActiveConfiguration implements Configuration {
     });
   }
 
+  /** Ends the trial in favour of the candidate, which must be in the file by now; rejects while its tunnels are not up. */
   confirm(): Promise<void> {
     return this.#afterReading(async () => {
       const filed = await this.#deps.load();

@@ -4,7 +4,7 @@ import { createObservers, type Observers } from './observers.ts';
 import { openDevice } from './this-device.ts';
 import { join } from 'node:path';
 import type { Config } from '../model/config.ts';
-import { createConfiguration, type ConfigurationDeps } from './active-config.ts';
+import { Configuration, type ConfigurationDeps } from './active-config.ts';
 import type { ReloadResult } from '../control/protocol.ts';
 import { openControlSocket } from '../control/socket.ts';
 import { createPinger } from '../host/ping.ts';
@@ -55,7 +55,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     { ...deps, identities, device },
     () => configuration.current().network.ping,
   );
-  const configuration = createConfiguration(first, deps.problem, { ...deps, supervisor, identities });
+  const configuration = new Configuration(first, deps.problem, { ...deps, supervisor, identities });
 
   const publish = (tunnels: readonly RunningTunnel[]) =>
     notifier.status(summaryLine(tunnels, configuration.state(), problems.list()));

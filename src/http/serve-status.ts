@@ -7,7 +7,7 @@ import type { StatusDocument } from '../status/document.ts';
 import { openHttpServer } from './http-server.ts';
 import { createLinks } from './links.ts';
 import { createSamples, type Sampled } from './page/samples.ts';
-import { createPageStream } from './page/stream.ts';
+import { PageStream } from './page/stream.ts';
 import { createRoutes } from './routes.ts';
 import { readToken } from './token.ts';
 
@@ -45,7 +45,7 @@ export async function serveStatus(
   const samples = createSamples();
   const sample = () => samples.take(deps.tunnels(), clock.now());
   sample();
-  const page = createPageStream({ clock, memory, samples, sample, pasts, status: deps.statusWithConnections });
+  const page = new PageStream({ clock, memory, samples, sample, pasts, status: deps.statusWithConnections });
   const policy = { socket: listen.type === 'unix', token };
   const server = await openHttpServer(listen, createRoutes({ policy, links, page, status, onError }), { clock });
   return {

@@ -14,14 +14,6 @@ import {
 } from './document.ts';
 import type { Samples } from './samples.ts';
 
-/** What the page shows, as server-sent events (HTML Standard, section 9.2), to all who look at it. */
-export interface PageStream {
-  /** Sends all, and what changes from then on, until the client goes or does not keep up. False where too many look. */
-  add(response: ServerResponse): boolean;
-  /** Something may have changed. Costs nothing without clients. */
-  changed(): void;
-}
-
 export interface PageStreamDeps {
   readonly clock: Clock;
   readonly memory: Pick<LogMemory, 'recent' | 'follow'>;
@@ -33,12 +25,8 @@ export interface PageStreamDeps {
   pasts(): Promise<ReadonlyMap<string, Past>>;
 }
 
-/** One timer serves all clients, while there are any. */
-export function createPageStream(deps: PageStreamDeps): PageStream {
-  return new Stream(deps);
-}
-
-class Stream implements PageStream {
+/** What the page shows, as server-sent events (HTML Standard, section 9.2). One timer serves all who look at it, while there are any. */
+export class PageStream {
   readonly #deps: PageStreamDeps;
   readonly #clients = new Map<ServerResponse, Client>();
   #cancel: (() => void) | null = null;
@@ -64,6 +52,7 @@ class Stream implements PageStream {
     this.#deps = deps;
   }
 
+  /** Sends all, and what changes from then on, until the client goes or does not keep up. False where too many look. */
   add(response: ServerResponse): boolean {
     if (this.#clients.size >= MAX_CLIENTS) return false;
     const client: Client = { slowSince: null, allowance: null };
@@ -77,6 +66,7 @@ class Stream implements PageStream {
     return true;
   }
 
+  /** Something may have changed. Costs nothing without clients. */
   changed(): void {
     if (this.#clients.size > 0) this.#schedule(Math.max(0, this.#sentAt + GAP_MS - this.#deps.clock.now()));
   }
