@@ -204,82 +204,66 @@ class ProcessTurns implements Turns {
   }
 
   #start(server: Server, { purpose, loginHistory }: PaceRequest): Turn {
-    const { clock } = this.#options;
-    const begun = { at: clock.now(), purpose, loginHistory };
-    const gentle = isLimited(server.pace, clock.now());
+    const begun = { at: this.#options.clock.now(), purpose, loginHistory };
+    const turn = startTurn(server, begun, this.#options, (pace) => this.#change(server, pace));
     server.pace = begin(server.pace, begun);
-    const turn = new ServerTurn(server, begun, gentle, this.#options, (pace) => this.#change(server, pace));
     server.underWay.set(turn, begun.at);
     return turn;
   }
 }
 
-class ServerTurn implements Turn {
-  readonly gentle: boolean;
-  readonly #server: Server;
-  readonly #begun: Begun;
-  readonly #options: TurnsOptions;
-  readonly #change: (pace: Pace) => void;
-  readonly #refusalsBefore: number | null;
-  #stage: 'dialling' | 'open' | 'in' | 'over' = 'dialling';
-
-  constructor(server: Server, begun: Begun, gentle: boolean, options: TurnsOptions, change: (pace: Pace) => void) {
-    this.gentle = gentle;
-    this.#server = server;
-    this.#begun = begun;
-    this.#options = options;
-    this.#change = change;
-    this.#refusalsBefore = options.icmpRefusals();
-  }
-
-  opened(): void {
-    if (this.#stage === 'dialling') this.#apply('opened', 'open');
-  }
-
-  failed(failure: TunnelFailure): TunnelFailure {
-    if (this.#stage !== 'dialling') return failure;
-    const now = this.#options.clock.now();
-    const event = eventOfDial(failure.code, this.#refusalsBefore, this.#options.icmpRefusals());
-    const limited = isLimited(
-      applyEvent(this.#server.pace, event, this.#begun, now, () => 0),
-      now,
-    );
-    const reportedAt = limited && event !== 'unsent' ? withSuspectedLimit(failure, event) : failure;
-    this.#apply(event, 'over', reportedAt);
-    return reportedAt;
-  }
-
-  accepted(): void {
-    if (this.#stage === 'open') this.#apply('accepted', 'in');
-  }
-
-  notAccepted(failure: TunnelFailure): boolean {
-    if (this.#stage !== 'open') return false;
-    const others = this.#server.pace.established > 0;
-    const event = eventOfLogin(failure.code);
-    // Where others get in, the drop was chance.
-    this.#apply(event, 'over', event === 'dropped' && !others ? failure : null);
-    return others;
-  }
-
-  end(): void {
-    if (this.#stage !== 'over') this.#apply(this.#stage === 'in' ? 'ended' : 'left', 'over');
-  }
-
+/** `change` is called with the pace after each event. */
+function startTurn(
+  server: Server,
+  begun: Begun,
+  { clock, random, icmpRefusals }: TurnsOptions,
+  change: (pace: Pace) => void,
+): Turn {
+  let stage: 'dialling' | 'open' | 'in' | 'over' = 'dialling';
+  const refusalsBefore = icmpRefusals();
   /** `shared` is the failure of all that wait for a login at this server. */
-  #apply(event: ConnectionEvent, next: 'open' | 'in' | 'over', shared: TunnelFailure | null = null): void {
-    const server = this.#server;
-    this.#stage = next;
-    if (next !== 'open') server.underWay.delete(this);
-    const pace = applyEvent(server.pace, event, this.#begun, this.#options.clock.now(), this.#options.random);
+  const apply = (event: ConnectionEvent, next: 'open' | 'in' | 'over', shared: TunnelFailure | null = null) => {
+    stage = next;
+    if (next !== 'open') server.underWay.delete(turn);
+    const pace = applyEvent(server.pace, event, begun, clock.now(), random);
     if (event === 'opened' || event === 'refused' || event === 'barred')
       for (const listener of server.listeners) listener();
-    const isProbe = this.#begun.purpose === 'probe';
+    const isProbe = begun.purpose === 'probe';
     const waiting = shared === null || isProbe ? [] : server.queue.filter(({ request }) => request.purpose === 'login');
     server.queue = server.queue.filter((waiter) => !waiting.includes(waiter));
-    this.#change(pace);
+    change(pace);
     for (const { refuse } of waiting) refuse(shared!);
-  }
+  };
+  const turn: Turn = {
+    gentle: isLimited(server.pace, clock.now()),
+    opened: () => {
+      if (stage === 'dialling') apply('opened', 'open');
+    },
+    failed: (failure) => {
+      if (stage !== 'dialling') return failure;
+      const event = eventOfDial(failure.code, refusalsBefore, icmpRefusals());
+      const now = clock.now();
+      const after = applyEvent(server.pace, event, begun, now, () => 0);
+      const reported = isLimited(after, now) && event !== 'unsent' ? withSuspectedLimit(failure, event) : failure;
+      apply(event, 'over', reported);
+      return reported;
+    },
+    accepted: () => {
+      if (stage === 'open') apply('accepted', 'in');
+    },
+    notAccepted: (failure) => {
+      if (stage !== 'open') return false;
+      const others = server.pace.established > 0;
+      const event = eventOfLogin(failure.code);
+      // Where others get in, the drop was chance.
+      apply(event, 'over', event === 'dropped' && !others ? failure : null);
+      return others;
+    },
+    end: () => {
+      if (stage !== 'over') apply(stage === 'in' ? 'ended' : 'left', 'over');
+    },
+  };
+  return turn;
 }
 
 /** How many turns of the queue are predicted one by one: more than any usual limit accepts at a time. */
