@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from 'node:util';
 import { BadValue } from '../values/value.ts';
 import { findKeyword } from './keywords.ts';
 import type { SshOption } from './option.ts';
-import { matchesGlob } from '../../lib/glob.ts';
 
 /** Collects the effective options, in the order in which ssh reads them. */
 export class EffectiveOptions {
@@ -12,10 +11,9 @@ export class EffectiveOptions {
   /** Adds an option: of most keywords the first line counts, of some all lines, without duplicates. */
   add(option: SshOption): void {
     const { key, args } = option;
-    if (key === 'sendenv') this.#addVariables(option);
-    else if (args.length === 0 || this.#locked.has(key)) return;
-    else if (findKeyword(key)?.accumulates === true) this.#append(option);
-    else if (!this.#options.some((earlier) => excludes(earlier, key))) this.#options.push(withoutRepetitions(option));
+    if (args.length === 0 || this.#locked.has(key)) return;
+    if (findKeyword(key)?.accumulates === true) this.#append(option);
+    else if (!this.#options.some((earlier) => excludes(earlier, key))) this.#options.push(option);
   }
 
   /** Ignores later lines with this keyword, even where there was none before. */
@@ -49,23 +47,6 @@ export class EffectiveOptions {
       throw new BadValue(`is set for more than ${MAX_FILES} files: remove some`);
     if (!same.some(({ args }) => isDeepStrictEqual(args, option.args))) this.#options.push(option);
   }
-
-  /** SendEnv: `-PATTERN` removes earlier names (readconf.c, rm_env). */
-  #addVariables({ key, args, origin }: SshOption): void {
-    let own: string[] = [];
-    for (const name of args) {
-      if (name.startsWith('-')) {
-        const keep = (other: string) => !matchesGlob(other, name.slice(1));
-        own = own.filter(keep);
-        this.#options = this.#options.flatMap((option) => filterArgs(option, key, keep));
-      } else if (
-        !own.includes(name) &&
-        !this.#options.some((option) => option.key === key && option.args.includes(name))
-      )
-        own.push(name);
-    }
-    if (own.length > 0) this.#options.push({ key, args: own, origin });
-  }
 }
 
 /** SSH_MAX_IDENTITY_FILES and SSH_MAX_CERTIFICATE_FILES of ssh.h. */
@@ -80,17 +61,4 @@ function excludes({ key, args }: SshOption, later: string): boolean {
   if (key === later) return true;
   if (key === 'proxycommand') return later === 'proxyjump';
   return key === 'proxyjump' && later === 'proxycommand' && args[0]?.toLowerCase() !== 'none';
-}
-
-/** Of the settings of one SetEnv, the first of each name counts. */
-function withoutRepetitions(option: SshOption): SshOption {
-  if (option.key !== 'setenv') return option;
-  const names = option.args.map((setting) => setting.replace(/=.*/s, ''));
-  return { ...option, args: option.args.filter((_, index) => names.indexOf(names[index] ?? '') === index) };
-}
-
-function filterArgs(option: SshOption, key: string, keep: (name: string) => boolean): SshOption[] {
-  if (option.key !== key) return [option];
-  const args = option.args.filter(keep);
-  return args.length === 0 ? [] : [{ ...option, args }];
 }

@@ -84,9 +84,7 @@ const SHAPES = Object.keys(BY_SHAPE) as Shape[];
 
 const KEYWORDS: ReadonlyMap<string, Keyword> = new Map(
   [
-    ...SHAPES.flatMap((shape) =>
-      (BY_SHAPE[shape].match(/\S+/g) ?? []).map((name) => keyword(name, shape, name === 'SendEnv')),
-    ),
+    ...SHAPES.flatMap((shape) => (BY_SHAPE[shape].match(/\S+/g) ?? []).map((name) => keyword(name, shape, false))),
     ...SSH_OPTIONS.map(({ ssh: { name, takes = 'one', repeats = false } }) => keyword(name, takes, repeats)),
   ]
     .toSorted((a, b) => SHAPES.indexOf(a.shape) - SHAPES.indexOf(b.shape) || (a.key < b.key ? -1 : 1))

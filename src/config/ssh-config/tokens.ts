@@ -29,9 +29,7 @@ export function tokensOf(key: string): string {
 
 const TOKENS: ReadonlyMap<string, string> = new Map([
   ...SSH_OPTIONS.map(({ ssh: { name, tokens = '' } }): [string, string] => [name.toLowerCase(), tokens]),
-  ...['controlpath', 'include', 'remotecommand', 'versionaddendum'].map((key): [string, string] => [key, CONNECTION]),
-  ['knownhostscommand', `${CONNECTION}fHIKt`],
-  ['localcommand', `${CONNECTION}fHIKtT`],
+  ['include', CONNECTION],
 ]);
 
 /** The values of the tokens of a connection. */

@@ -2,6 +2,7 @@ import { hostname, userInfo } from 'node:os';
 import { readDuration } from '../../../src/config/values/duration.ts';
 import type { ConfigEnvironment } from '../../../src/config/input/environment.ts';
 import type { SshOption } from '../../../src/config/ssh-config/option.ts';
+import { CONNECTION } from '../../../src/model/options.ts';
 import { expandTokens, tokensOf, tokenValues } from '../../../src/config/ssh-config/tokens.ts';
 
 /** Our options in the words of `ssh -G`: by keyword, the lines that it prints. */
@@ -11,10 +12,7 @@ export function asPrintedBySsh(options: readonly SshOption[], host: string, env:
     ['user', [env.userName]],
   ]);
   const set = new Map<string, string[]>();
-  for (const { key, args } of options) {
-    if (key === 'sendenv' || key === 'setenv') set.set(key, [...(set.get(key) ?? []), ...args]);
-    else set.set(key, [...(set.get(key) ?? []), print(key, args, host)]);
-  }
+  for (const { key, args } of options) set.set(key, [...(set.get(key) ?? []), print(key, args, host)]);
   for (const [key, lines] of set) if (!isNoProxy(key, lines)) printed.set(key, lines);
   const path = printed.get('controlpath')?.[0];
   if (path !== undefined) printed.set('controlpath', [controlPath(path, printed, host, env)]);
@@ -71,7 +69,7 @@ function controlPath(
     localHost: hostname(),
     env: { ...env, home: userInfo().homedir },
   });
-  return expandTokens(path, tokensOf('controlpath'), values);
+  return expandTokens(path, CONNECTION, values);
 }
 
 /** Words that mean the same. */

@@ -28,7 +28,7 @@ test('makes %k the alias when there is one', () => {
 
 test('makes %C the hash of the connection', () => {
   // printf %s box.example.orgreal.example.org2222alice | sha1sum
-  assert.equal(expandTokens('%C', tokensOf('controlpath'), values), 'f5ebc9ff13cdca03408fee90c0ee8efc999462c2');
+  assert.equal(expandTokens('%C', tokensOf('include'), values), 'f5ebc9ff13cdca03408fee90c0ee8efc999462c2');
 });
 
 test('does not expand a value again when it holds tokens', () => {
