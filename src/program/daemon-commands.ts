@@ -3,19 +3,9 @@ import type { Definitions } from './definitions.ts';
 
 /** The daemon itself, and the commands that people give while it runs. */
 export function addDailyCommands(program: Command, definitions: Definitions): void {
-  for (const add of [
-    addRun,
-    addCheck,
-    addStatus,
-    addHistory,
-    addPage,
-    addLogs,
-    addReload,
-    addApply,
-    addConfirm,
-    addRetry,
-  ])
-    add(program, definitions);
+  addRun(program, definitions);
+  addViews(program, definitions);
+  addControls(program, definitions);
 }
 
 function addRun(program: Command, { run, sshArguments }: Definitions): void {
@@ -32,16 +22,14 @@ function addRun(program: Command, { run, sshArguments }: Definitions): void {
       return (config, _, options) => command.run(config, sshArguments, options);
     },
   );
-}
-
-function addCheck(program: Command, { run }: Definitions): void {
   run(
     program.command('check').description('read the configuration and list everything that is wrong with it'),
     async () => (await import('../commands/checks/check.ts')).check,
   );
 }
 
-function addStatus(program: Command, { run }: Definitions): void {
+/** What they show. */
+function addViews(program: Command, { run }: Definitions): void {
   run(
     program
       .command('status')
@@ -65,9 +53,6 @@ function addStatus(program: Command, { run }: Definitions): void {
       return (await import('../commands/daemon/status.ts')).status;
     },
   );
-}
-
-function addHistory(program: Command, { run }: Definitions): void {
   run(
     program
       .command('history')
@@ -77,18 +62,12 @@ function addHistory(program: Command, { run }: Definitions): void {
       .option('--json', 'print one JSON document'),
     async () => (await import('../commands/daemon/history.ts')).history,
   );
-}
-
-function addPage(program: Command, { run }: Definitions): void {
   run(
     program
       .command('page')
       .description('print the address of the page that shows all of it in a browser, with a link that lets one in'),
     async () => (await import('../commands/daemon/page.ts')).page,
   );
-}
-
-function addLogs(program: Command, { run }: Definitions): void {
   run(
     program
       .command('logs')
@@ -101,7 +80,8 @@ function addLogs(program: Command, { run }: Definitions): void {
   );
 }
 
-function addReload(program: Command, { run }: Definitions): void {
+/** What they have it do. */
+function addControls(program: Command, { run }: Definitions): void {
   run(
     program
       .command('reload')
@@ -110,9 +90,6 @@ function addReload(program: Command, { run }: Definitions): void {
       .option('--keys-only', 'hand new keys to the service as root, and do nothing else'),
     async () => (await import('../commands/daemon/reload.ts')).reload,
   );
-}
-
-function addApply(program: Command, { run }: Definitions): void {
   run(
     program
       .command('apply')
@@ -121,9 +98,6 @@ function addApply(program: Command, { run }: Definitions): void {
       .option('--confirm <time>', 'roll back after this time (such as 5m) unless you run "tunneld confirm"'),
     async () => (await import('../commands/daemon/apply.ts')).apply,
   );
-}
-
-function addConfirm(program: Command, { run }: Definitions): void {
   run(
     program.command('confirm').description('keep the configuration that "tunneld apply --confirm" is trying'),
     async () => {
@@ -131,9 +105,6 @@ function addConfirm(program: Command, { run }: Definitions): void {
       return async (config) => await confirm(config); // what it has besides is no option of the command
     },
   );
-}
-
-function addRetry(program: Command, { run }: Definitions): void {
   run(
     program
       .command('retry')

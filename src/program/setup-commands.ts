@@ -3,21 +3,10 @@ import type { Definitions } from './definitions.ts';
 
 /** The commands that make a tunnel, and those that check it. */
 export function addSetupCommands(program: Command, definitions: Definitions): void {
-  const commands = [
-    addInit,
-    addDoctor,
-    addBugreport,
-    addTrust,
-    addRekey,
-    addMove,
-    addNewIdentity,
-    addServerSetup,
-    addAudit,
-    addClientSetup,
-    addFleet,
-    addDemo,
-  ];
-  for (const add of commands) add(program, definitions);
+  addInit(program, definitions);
+  addRepairs(program, definitions);
+  addChanges(program, definitions);
+  addServerSide(program, definitions);
 }
 
 const JUMP = "allow the tunnel's key to reach the device's port through the server even with `verify: off`";
@@ -90,7 +79,8 @@ function addInit(program: Command, { run }: Definitions): void {
   );
 }
 
-function addDoctor(program: Command, { run }: Definitions): void {
+/** For when it does not work. */
+function addRepairs(program: Command, { run }: Definitions): void {
   run(
     program
       .command('doctor')
@@ -100,9 +90,6 @@ function addDoctor(program: Command, { run }: Definitions): void {
       .option('--fix', 'repair permissions and the state directory'),
     async () => (await import('../commands/checks/doctor.ts')).doctor,
   );
-}
-
-function addBugreport(program: Command, { run }: Definitions): void {
   run(
     program
       .command('bugreport')
@@ -110,9 +97,6 @@ function addBugreport(program: Command, { run }: Definitions): void {
       .option('--output <file>', 'write this new file; - prints the report'),
     async () => (await import('../commands/bugreport/bugreport.ts')).bugreport,
   );
-}
-
-function addTrust(program: Command, { run }: Definitions): void {
   run(
     program
       .command('trust')
@@ -126,7 +110,8 @@ function addTrust(program: Command, { run }: Definitions): void {
   );
 }
 
-function addRekey(program: Command, { run }: Definitions): void {
+/** Of the key, the server, or the device. */
+function addChanges(program: Command, { run }: Definitions): void {
   run(
     program
       .command('rekey')
@@ -140,9 +125,6 @@ function addRekey(program: Command, { run }: Definitions): void {
       .option('--yes', 'set the server up without asking'),
     async () => (await import('../commands/setup/change/rekey.ts')).rekey,
   );
-}
-
-function addMove(program: Command, { run }: Definitions): void {
   run(
     program
       .command('move')
@@ -165,9 +147,6 @@ function addMove(program: Command, { run }: Definitions): void {
       .option('--yes', 'set the server up and switch without asking'),
     async () => (await import('../commands/setup/change/move.ts')).move,
   );
-}
-
-function addNewIdentity(program: Command, { run }: Definitions): void {
   run(
     program
       .command('new-identity')
@@ -183,7 +162,8 @@ function addNewIdentity(program: Command, { run }: Definitions): void {
   );
 }
 
-function addServerSetup(program: Command, { run }: Definitions): void {
+/** The server's rules and keys, the way in through it, and its devices; and all of it on one machine. */
+function addServerSide(program: Command, { run }: Definitions): void {
   run(
     program
       .command('server-setup')
@@ -203,9 +183,6 @@ function addServerSetup(program: Command, { run }: Definitions): void {
       ),
     async () => (await import('../commands/setup/server-setup.ts')).printServerSetup,
   );
-}
-
-function addAudit(program: Command, { run }: Definitions): void {
   run(
     program
       .command('audit')
@@ -216,9 +193,6 @@ function addAudit(program: Command, { run }: Definitions): void {
       .option('--via <server>', 'read the rules and keys there too, by an ssh login as administrator ([me@]server)'),
     async () => (await import('../commands/checks/audit.ts')).audit,
   );
-}
-
-function addClientSetup(program: Command, { run }: Definitions): void {
   run(
     program
       .command('client-setup')
@@ -233,9 +207,6 @@ function addClientSetup(program: Command, { run }: Definitions): void {
       ),
     async () => (await import('../commands/setup/client-setup.ts')).printClientSetup,
   );
-}
-
-function addFleet(program: Command, { run }: Definitions): void {
   run(
     program
       .command('fleet')
@@ -252,9 +223,6 @@ function addFleet(program: Command, { run }: Definitions): void {
       return (_, servers, options) => fleet(servers, options);
     },
   );
-}
-
-function addDemo(program: Command, { run }: Definitions): void {
   run(
     program.command('demo').description('show a tunnel that heals, on this machine alone'),
     async () => (await import('../commands/demo.ts')).demo,
