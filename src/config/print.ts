@@ -11,7 +11,7 @@ import { printValue } from './schema/print-value.ts';
 import { groupBy } from '../lib/maps.ts';
 
 /** A configuration file for these tunnels, independent of ssh_config, with the keys that differ from the defaults. */
-export function printConfig({ tunnels, log }: Config, env: ConfigEnvironment): string {
+export function printConfig({ tunnels, log }: Pick<Config, 'tunnels' | 'log'>, env: ConfigEnvironment): string {
   const document = {
     tunnels: printTunnels(tunnels, env),
     ...(log.level === 'info' ? {} : { log: { level: log.level } }),

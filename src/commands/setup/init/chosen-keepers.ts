@@ -1,6 +1,10 @@
 import type { Keeper } from '../../../install/keepers/keeper.ts';
+import type { SortedKeepers } from '../../../install/keepers/plan-from.ts';
 import { shellWord } from '../../../lib/shell-quote.ts';
 import { UserError } from '../../../lib/user-error.ts';
+import type { Questions } from '../../text/prompt.ts';
+import { report } from '../../text/report.ts';
+import type { Outcome } from './outcome.ts';
 
 /** Those that `what` names: `autossh` all, else the name or file of one. Throws a UserError where it names none. */
 export function chosenKeepers(all: readonly Keeper[], what: string): readonly Keeper[] {
@@ -20,4 +24,27 @@ export function describeKeeper({ name, file, commands, running }: Keeper): strin
   const where = file === null || name.startsWith(file) ? '' : ` (${file})`;
   const what = commands.map(({ program, args, user }) => `${[program, ...args].map(shellWord).join(' ')}, as ${user}`);
   return `${name}${where}${running ? ', which runs' : ''}: ${what.join('; ')}`;
+}
+
+export function reportFound({ taken, left }: SortedKeepers): void {
+  for (const keeper of taken) report(describeKeeper(keeper));
+  for (const { keeper, why } of left) report(`${keeper.name} is left as it is: ${why}`);
+}
+
+/** Notes what would be taken over; false where there is nothing. `file` is the configuration that has it then. */
+export function noteTaken({ taken, left }: SortedKeepers, file: string, outcome: Outcome): boolean {
+  if (taken.length === 0) {
+    report(left.length > 0 ? 'nothing was changed' : 'nothing to do: nothing here keeps an ssh tunnel up');
+    return false;
+  }
+  outcome.file = file;
+  outcome.changes.push(...taken.map((keeper) => `take over ${describeKeeper(keeper)}`));
+  return true;
+}
+
+/** Rejects with a UserError where they are not to be replaced. */
+export async function confirmTaking({ taken }: SortedKeepers, { confirm }: Questions): Promise<void> {
+  const names = taken.map(({ name }) => name).join(', ');
+  if (!(await confirm(`Let tunneld keep these tunnels, in the place of ${names}?`)))
+    throw new UserError('nothing was changed');
 }

@@ -7,12 +7,11 @@ import type { LaunchdService } from '../../../install/launchd/service.ts';
 import type { Step } from '../../../install/steps/step.ts';
 import { systemClock } from '../../../lib/async/clock.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
-import { UserError } from '../../../lib/user-error.ts';
 import { outliveTerminal } from '../../daemon/apply.ts';
 import { daemonEnvironment, requestedService } from '../../service/launchd-service.ts';
 import type { Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
-import { describeKeeper } from './chosen-keepers.ts';
+import { confirmTaking, noteTaken, reportFound } from './chosen-keepers.ts';
 import type { FromOptions } from './from.ts';
 import { planJobs } from './launchd-plan.ts';
 import { type Means, successorOf } from './launchd-successor.ts';
@@ -48,29 +47,18 @@ async function work(
   means: Means,
 ): Promise<number> {
   const plan = await planJobs(what, service, daemonEnvironment(service, means.caller));
-  for (const { keeper } of plan.taken) report(describeKeeper(keeper));
-  for (const { keeper, why } of plan.left) report(`${keeper.name} is left as it is: ${why}`);
+  reportFound(plan);
   const result = plan.left.length > 0 ? EXIT.failed : EXIT.ok;
-  if (plan.taken.length === 0) {
-    report(result === EXIT.ok ? 'nothing to do: nothing here keeps an ssh tunnel up' : 'nothing was changed');
-    return result;
-  }
-  outcome.file = service.config;
-  outcome.changes.push(...plan.taken.map(({ keeper }) => `take over ${describeKeeper(keeper)}`));
+  if (!noteTaken(plan, service.config, outcome)) return result;
   if (options.dryRun) {
-    for (const { keeper } of plan.taken) process.stdout.write(`would stop and disable ${keeper.name}\n`);
+    for (const { name } of plan.taken) process.stdout.write(`would stop and disable ${name}\n`);
     process.stdout.write(`would write ${service.config}:\n${plan.yaml}`);
     return EXIT.wouldChange;
   }
-  const names = plan.taken.map(({ keeper }) => keeper.name).join(', ');
-  if (!options.yes && !(await questions.confirm(`Let tunneld keep these tunnels, in the place of ${names}?`)))
-    throw new UserError('nothing was changed');
+  await confirmTaking(plan, questions);
   outliveTerminal();
-  await replaceJobs(
-    plan.taken.map(({ job }) => job),
-    await successorOf(plan, service, means),
-    { clock: systemClock, launchctl: systemLaunchctl(process.env), env: process.env },
-  );
-  for (const { keeper } of plan.taken) report(`${keeper.name} is stopped and disabled; the file is kept`);
+  const deps = { clock: systemClock, launchctl: systemLaunchctl(process.env), env: process.env };
+  await replaceJobs(plan.jobs, await successorOf(plan, service, means), deps);
+  for (const { name } of plan.taken) report(`${name} is stopped and disabled; the file is kept`);
   return result;
 }

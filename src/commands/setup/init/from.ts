@@ -22,7 +22,7 @@ import { isInOwnUnit, runInOwnUnit } from '../../service/takeover/own-unit.ts';
 import { applySteps, printChanges } from '../../text/changes-text.ts';
 import type { Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
-import { chosenKeepers, describeKeeper } from './chosen-keepers.ts';
+import { chosenKeepers, confirmTaking, describeKeeper, noteTaken, reportFound } from './chosen-keepers.ts';
 import { RUN_AT_END, takeOverKeepers } from './take-over-keepers.ts';
 import type { Outcome } from './outcome.ts';
 
@@ -111,13 +111,13 @@ async function work(
     here,
   );
   const unread = active.flatMap((keeper) => (keeper.why === null ? [] : [{ keeper, why: keeper.why }]));
-  const left = [...unread, ...from.left];
-  const result = left.length > 0 ? EXIT.failed : EXIT.ok;
-  if (!isInOwnUnit()) reportFound(from.taken, left, idle);
-  if (from.taken.length === 0) {
-    report(left.length > 0 ? 'nothing was changed' : 'nothing to do: nothing here keeps an ssh tunnel up');
-    return result;
+  const sorted = { taken: from.taken, left: [...unread, ...from.left] };
+  const result = sorted.left.length > 0 ? EXIT.failed : EXIT.ok;
+  if (!isInOwnUnit()) {
+    reportFound(sorted);
+    for (const { name } of idle) report(`${name} is left as it is: it neither runs nor starts by itself`);
   }
+  if (!noteTaken(sorted, CONFIG, outcome)) return result;
   const program = await thisProgram(process.execPath, process.argv[1] ?? '');
   const plan = await planSystem({ copyFrom: null, program, here, run: runProgram, config: from });
   const changes = await changesOf(plan.steps, runProgram);
@@ -125,18 +125,11 @@ async function work(
     const code = await takeOverKeepers(plan, from, changes, machine);
     return code === EXIT.ok ? result : code;
   }
-  outcome.file = CONFIG;
-  outcome.changes.push(...from.taken.map((keeper) => `take over ${describeKeeper(keeper)}`));
   for (const note of plan.notes) report(note);
   if (dryRun) return showOnly(from, changes);
-  if (!yes) await ask(from, changes, questions);
+  if (!yes && !questions.interactive) printChanges(changes);
+  await confirmTaking(from, questions);
   return 'takeover';
-}
-
-function reportFound(taken: readonly Keeper[], left: FromPlan['left'], idle: readonly Keeper[]): void {
-  for (const keeper of taken) report(describeKeeper(keeper));
-  for (const { keeper, why } of left) report(`${keeper.name} is left as it is: ${why}`);
-  for (const { name } of idle) report(`${name} is left as it is: it neither runs nor starts by itself`);
 }
 
 function showOnly({ taken }: FromPlan, changes: readonly Change[]): number {
@@ -144,15 +137,4 @@ function showOnly({ taken }: FromPlan, changes: readonly Change[]): number {
   for (const keeper of taken) process.stdout.write(`then   ${describeEnd(keeper)}\n`);
   report('nothing was changed (--dry-run)');
   return EXIT.wouldChange;
-}
-
-async function ask(
-  { taken }: FromPlan,
-  changes: readonly Change[],
-  { interactive, confirm }: Questions,
-): Promise<void> {
-  if (!interactive) printChanges(changes);
-  const names = taken.map(({ name }) => name).join(', ');
-  if (!(await confirm(`Let tunneld keep these tunnels, in the place of ${names}?`)))
-    throw new UserError('nothing was changed');
 }
