@@ -85,11 +85,8 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
     },
   };
   const tunnelDeps: TunnelDeps = {
-    clock,
-    random: deps.random,
+    ...deps,
     log: deps.log.child({ tunnel: spec.name }),
-    identities: deps.identities,
-    device: deps.device,
     store,
     // A suspect does not share connections with other tunnels.
     get connections() {

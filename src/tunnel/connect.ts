@@ -4,12 +4,10 @@ import type { Member, Share } from '../connection/shared/shared-connection.ts';
 import type { Visitor } from '../connection/ssh/connection.ts';
 import { abortable } from '../lib/async/abort.ts';
 import { firstToEnd } from '../lib/async/scope.ts';
-import type { TunnelFailure } from '../model/failure.ts';
 import { takeCommandTurn } from '../net/command-turn.ts';
 import { discard, type Dialled } from '../net/dial.ts';
 import { firstHop } from '../net/first-hop.ts';
 import type { Turn } from '../net/pacing/turns.ts';
-import { takeTurn } from './next-attempt.ts';
 import { reachServer } from './reach-server.ts';
 import { mustNotShare, type ShareSeeker } from './seek-share.ts';
 import { dialDeps, type Tunnel } from './tunnel-context.ts';
@@ -35,28 +33,23 @@ export async function connectTunnel(
   onVisitor: (visitor: Visitor) => void,
   signal: AbortSignal,
 ): Promise<Share> {
-  const { spec, deps, memory } = tunnel;
+  const { spec, deps } = tunnel;
   const { store, heartbeat } = deps;
   // To decrypt a key may take a minute.
   heartbeat(PREPARATION_MS);
   const open = await prepareConnection(spec, {
-    clock: deps.clock,
-    log: deps.log,
-    identities: deps.identities,
-    device: deps.device,
-    heartbeat,
+    ...deps,
     offer: (login, connection) => {
       const connections = mustNotShare(tunnel.history.shortShares) ? null : deps.connections;
       return connections?.offer(login, connection) ?? (() => {});
     },
     reach: async (way) => {
-      const reachDeps = { ...dialEvents(tunnel), random: deps.random, ping: deps.ping, ports: memory.ports };
-      const reach = (own: AbortSignal) => reachServer(firstHop(spec), reachDeps, own);
+      const reach = (own: AbortSignal) => reachServer(tunnel, own);
       return begin(await firstToEnd<Dialled>([attempt.round, way], [reach], discard));
     },
     beforeCommand: async (command, way) => {
       const take = async (own: AbortSignal) => ({
-        turn: await takeCommandTurn(command, firstHop(spec), dialEvents(tunnel), own),
+        turn: await takeCommandTurn(command, firstHop(spec), dialDeps(tunnel), own),
       });
       return begin(await firstToEnd([attempt.round, way], [take], ({ turn }) => turn.end())).turn;
     },
@@ -113,26 +106,4 @@ function onJoined({ deps, memory }: Tunnel, attempt: Attempt, share: JoinedShare
   if (addresses === null) return;
   memory.ports?.used(addresses.localPort);
   deps.store.dispatch({ type: 'source-port', port: addresses.localPort });
-}
-
-/** How the server is dialled, and what follows from the events of that. */
-function dialEvents(tunnel: Tunnel) {
-  const { failures } = tunnel;
-  const { clock, store, heartbeat } = tunnel.deps;
-  return {
-    ...dialDeps(tunnel),
-    heartbeat,
-    onTurn: () => {
-      tunnel.seeker?.turnAt(null);
-      tunnel.history = takeTurn(tunnel.history, clock.now());
-    },
-    onWait: (at: number) => {
-      tunnel.seeker?.turnAt(at);
-      if (Number.isFinite(at)) store.dispatch({ type: 'queued', until: at });
-    },
-    onNetworkDown: (failure: TunnelFailure) => {
-      failures.log(failure);
-      store.dispatch({ type: 'no-network', failure });
-    },
-  };
 }

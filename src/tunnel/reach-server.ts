@@ -1,45 +1,33 @@
-import { dial, type DialDeps, type Dialled, type DialSpec } from '../net/dial.ts';
+import { dial, type Dialled } from '../net/dial.ts';
+import { firstHop } from '../net/first-hop.ts';
 import { asFailure, TunnelFailure, type FailureCode } from '../model/failure.ts';
+import { dialDeps, type Tunnel } from './tunnel-context.ts';
 import { waitForNetwork } from './wait-for-network.ts';
-import type { SourcePorts } from '../net/source-ports.ts';
-import type { ServerSpec } from '../model/spec.ts';
-
-export interface ReachDeps extends Pick<DialDeps, 'clock' | 'turns' | 'request' | 'behindProxy' | 'onWait' | 'onTurn'> {
-  readonly random: () => number;
-  /** Resolves with whether one of the hint addresses answers a ping; null when there are none. */
-  readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
-  /** The local ports to dial from, or null for any port. */
-  readonly ports: SourcePorts | null;
-  heartbeat(withinMs: number): void;
-  /** The network is missing; called once, before the wait for it. */
-  onNetworkDown(failure: TunnelFailure): void;
-}
 
 /**
  * A TCP connection to the server. The server is dialled first, so that a network that works costs no time; only when nothing on the path
  * answers, and no ping either, this waits for the network, without limit. Rejects with the failure of dial().
  */
-export async function reachServer(
-  spec: DialSpec & Pick<ServerSpec, 'connectTimeoutMs'>,
-  deps: ReachDeps,
-  signal: AbortSignal,
-): Promise<Dialled> {
-  const { clock, ports } = deps;
+export async function reachServer(tunnel: Tunnel, signal: AbortSignal): Promise<Dialled> {
+  const { clock, random, heartbeat, ping, store } = tunnel.deps;
+  const { ports } = tunnel.memory;
   const started = clock.now();
-  const timeoutMs = spec.connectTimeoutMs;
-  const waiting = (at: number) => {
-    deps.heartbeat(timeoutMs + SLACK_MS);
-    deps.onWait?.(at);
+  const first = firstHop(tunnel.spec);
+  const timeoutMs = first.connectTimeoutMs;
+  const turnDeps = dialDeps(tunnel);
+  const onWait = (at: number) => {
+    heartbeat(timeoutMs + SLACK_MS);
+    turnDeps.onWait(at);
   };
   const dialFromOurPort = async (leftMs: number, own: AbortSignal) => {
-    const dialled = await dial(spec, leftMs, { ...deps, onWait: waiting }, own);
+    const dialled = await dial(first, leftMs, { ...turnDeps, ports, onWait }, own);
     const { localPort } = dialled.socket;
     // Remembered before anything is sent: from now on the server may hold this connection, even if this process dies.
-    if (ports !== null && localPort !== undefined) ports.used(localPort);
+    if (localPort !== undefined) ports?.used(localPort);
     return dialled;
   };
   const dialWithin = () => {
-    deps.heartbeat(timeoutMs + SLACK_MS);
+    heartbeat(timeoutMs + SLACK_MS);
     return dialFromOurPort(timeoutMs, signal);
   };
   try {
@@ -47,11 +35,12 @@ export async function reachServer(
   } catch (error) {
     signal.throwIfAborted();
     const failure = asFailure(error);
-    const { ping } = deps;
     if (ping === null || !PATH_FAILURES.includes(failure.code) || (await ping(signal))) throw failure;
     signal.throwIfAborted();
-    deps.onNetworkDown(new TunnelFailure('network-down', `no ping is answered, and ${failure.message}`));
-    const dialled = await waitForNetwork(started, { ...deps, ping, dial: dialFromOurPort }, signal);
+    const down = new TunnelFailure('network-down', `no ping is answered, and ${failure.message}`);
+    tunnel.failures.log(down);
+    store.dispatch({ type: 'no-network', failure: down });
+    const dialled = await waitForNetwork(started, { clock, random, ping, heartbeat, dial: dialFromOurPort }, signal);
     return dialled === null ? await dialWithin() : { ...dialled, leftMs: timeoutMs };
   }
 }

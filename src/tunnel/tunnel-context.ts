@@ -2,12 +2,10 @@ import { createIdleEnds } from '../connection/ssh/idle-ends.ts';
 import { loginOf } from '../connection/shared/same-login.ts';
 import { createVisitLog } from '../forwarding/visitors/visit-log.ts';
 import type { TunnelSpec } from '../model/spec.ts';
-import type { DialDeps } from '../net/dial.ts';
 import { serverBehindProxy } from '../net/first-hop.ts';
 import { createFailureLog, type FailureLog } from './failure-log.ts';
 import { watchLocalNeeds, type LocalNeeds } from './local-needs.ts';
-import { startHistory, turnRequest, type History } from './next-attempt.ts';
-import type { ReachDeps } from './reach-server.ts';
+import { startHistory, takeTurn, turnRequest, type History } from './next-attempt.ts';
 import { remember, type TunnelMemory } from './remembered.ts';
 import type { ShareSeeker } from './seek-share.ts';
 import type { TunnelDeps } from './tunnel-deps.ts';
@@ -46,11 +44,23 @@ export function hasWorked({ memory, deps }: Tunnel): boolean {
   return memory.worked || deps.store.state().lastUp !== null;
 }
 
-/** How the server is dialled: the request for a turn, and the way to it. */
-export function dialDeps(
-  tunnel: Tunnel,
-): Pick<DialDeps, 'clock' | 'turns' | 'behindProxy'> & Pick<ReachDeps, 'request'> {
+/** How the server is dialled: the request for a turn, the way to it, and what follows from the turn. */
+export function dialDeps(tunnel: Tunnel) {
   const { spec, deps, history } = tunnel;
-  const request = turnRequest(history, hasWorked(tunnel));
-  return { clock: deps.clock, turns: deps.device.turns, request, behindProxy: serverBehindProxy(spec) };
+  const { clock, store, heartbeat } = deps;
+  return {
+    clock,
+    turns: deps.device.turns,
+    request: turnRequest(history, hasWorked(tunnel)),
+    behindProxy: serverBehindProxy(spec),
+    heartbeat,
+    onTurn: () => {
+      tunnel.seeker?.turnAt(null);
+      tunnel.history = takeTurn(tunnel.history, clock.now());
+    },
+    onWait: (at: number) => {
+      tunnel.seeker?.turnAt(at);
+      if (Number.isFinite(at)) store.dispatch({ type: 'queued', until: at });
+    },
+  };
 }
