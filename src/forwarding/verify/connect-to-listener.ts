@@ -2,6 +2,7 @@ import { firstToEnd } from '../../lib/async/scope.ts';
 import { abortable } from '../../lib/async/abort.ts';
 import { sleep, type Clock } from '../../lib/async/clock.ts';
 import type { TunnelFailure } from '../../model/failure.ts';
+import type { OwnKeys } from './own-keys.ts';
 import type { ProbeResult } from './results.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Channel, SshConnection } from '../../connection/ssh/connection.ts';
@@ -11,30 +12,30 @@ import { isProhibited } from '../../connection/ssh2/open-channel.ts';
 /** What verification needs of the connection. */
 export type VerifiedConnection = Pick<SshConnection, 'open' | 'ping' | 'serverVersion' | 'transport'>;
 
-/** Has the server open a connection to this address. Rejects also where the server does not answer in time. */
-export async function connectToListener(
-  connection: VerifiedConnection,
-  address: Endpoint,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<Channel> {
-  const open = (over: AbortSignal) =>
-    abortable(connection.open(address, { address: '127.0.0.1', port: 0 }), over, discard);
-  return await firstToEnd<Channel>(signal, [open, (over) => tooLate(connection, clock, over)], discard);
+export interface VerifyDeps {
+  readonly connection: VerifiedConnection;
+  readonly clock: Clock;
+  /** Unguessable text. */
+  readonly nonce: () => string;
+  /** The SSH host keys of this type, as key blobs, of this device and of the listener's target. */
+  ownKeys(listen: Endpoint, type: string): Promise<OwnKeys>;
 }
 
-async function tooLate(connection: VerifiedConnection, clock: Clock, signal: AbortSignal): Promise<never> {
-  await patience(connection, PATIENCE_MS, clock, signal);
+/** Has the server open a connection to this address. Rejects also where the server does not answer in time. */
+export async function connectToListener(address: Endpoint, deps: VerifyDeps, signal: AbortSignal): Promise<Channel> {
+  const open = (over: AbortSignal) =>
+    abortable(deps.connection.open(address, { address: '127.0.0.1', port: 0 }), over, discard);
+  return await firstToEnd<Channel>(signal, [open, (over) => tooLate(deps, over)], discard);
+}
+
+async function tooLate(deps: VerifyDeps, signal: AbortSignal): Promise<never> {
+  await patience(deps, PATIENCE_MS, signal);
   throw new Error('the server did not answer in time to the request for a connection to its listener');
 }
 
 /** While much data is sent, a request may still wait behind it, here or in the kernel: the server is not late with its answer. */
-async function patience(
-  { transport }: VerifiedConnection,
-  ms: number,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<void> {
+async function patience({ connection, clock }: VerifyDeps, ms: number, signal: AbortSignal): Promise<void> {
+  const { transport } = connection;
   const started = clock.now();
   for (let before = transport.traffic(); ;) {
     await sleep(clock, ms, signal);
@@ -50,11 +51,8 @@ async function patience(
  * a while later never will. The second round trip begins after our acceptance of the visitor, for which the server waits before it
  * relays any data.
  */
-export function untilMissing(
-  connection: VerifiedConnection,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<'missing' | 'slow'> {
+export function untilMissing(deps: VerifyDeps, signal: AbortSignal): Promise<'missing' | 'slow'> {
+  const { connection, clock } = deps;
   const requested = clock.now();
   const answered = async (over: AbortSignal) => {
     await abortable(connection.ping(), over);
@@ -62,8 +60,7 @@ export function untilMissing(
     await sleep(clock, Math.max(LATER_MS, 4 * (clock.now() - requested)), over);
     return 'missing' as const;
   };
-  const slow = (over: AbortSignal) =>
-    patience(connection, PATIENCE_MS + LATER_MS, clock, over).then(() => 'slow' as const);
+  const slow = (over: AbortSignal) => patience(deps, PATIENCE_MS + LATER_MS, over).then(() => 'slow' as const);
   return firstToEnd<'missing' | 'slow'>(signal, [answered, slow]);
 }
 

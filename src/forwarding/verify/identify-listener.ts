@@ -1,8 +1,8 @@
 import { firstToEnd } from '../../lib/async/scope.ts';
-import { sleep, type Clock } from '../../lib/async/clock.ts';
+import { sleep } from '../../lib/async/clock.ts';
 import { printable } from '../../lib/text.ts';
 import { fingerprint, keyTypeOf } from '../../connection/known-hosts/key-blob.ts';
-import type { OwnKeys } from './own-keys.ts';
+import { connectToListener, type VerifyDeps } from './connect-to-listener.ts';
 import { peek } from '../../net/streams/peek-stream.ts';
 import { CLOSES, type OtherProgram, SILENT } from './results.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
@@ -10,27 +10,19 @@ import type { Channel } from '../../connection/ssh/connection.ts';
 import { scanServer } from '../../connection/ssh2/scan.ts';
 import { adaptStreams } from '../../net/streams/stream-adapter.ts';
 
-export interface IdentifyDeps {
-  readonly clock: Clock;
-  /** The SSH host keys of this type, as key blobs, of this device and of the listener's target. */
-  ownKeys(listen: Endpoint, type: string): Promise<OwnKeys>;
-}
-
-export interface ListenerToIdentify {
-  readonly listen: Endpoint;
-  /** A connection to the listener, and how to open another one. */
-  readonly channel: Channel;
-  readonly again: () => Promise<Channel>;
-  /** Whether to send EOF to a program that sends nothing: one that lives answers to that. */
-  readonly sendEnd: boolean;
-}
-
-/** Identifies a program by its first line. An SSH server shows its host key on a second connection, which did not begin with a nonce. */
+/**
+ * Identifies a program by its first line, on a connection to its address. An SSH server shows its host key on a second connection, which
+ * did not begin with a nonce. `sendEnd`: whether to send EOF to a program that sends nothing; one that lives answers to that.
+ */
 export async function identifyListener(
-  { listen, channel, again, sendEnd }: ListenerToIdentify,
-  { clock, ownKeys }: IdentifyDeps,
+  listen: Endpoint,
+  address: Endpoint,
+  channel: Channel,
+  sendEnd: boolean,
+  deps: VerifyDeps,
   signal: AbortSignal,
 ): Promise<OtherProgram> {
+  const { clock, ownKeys } = deps;
   const firstBytes = () => {
     const firstLine = (over: AbortSignal) => peek(channel, 256, (seen) => seen.includes('\n'), over);
     const enough = (over: AbortSignal) => sleep(clock, SILENT_MS, over).then(() => null);
@@ -47,7 +39,7 @@ export async function identifyListener(
     return { ...other, who: bytes === null ? SILENT : CLOSES, answered: false, alive: bytes !== null };
   const line = printable(bytes.toString('latin1').split(/[\r\n]/, 1)[0] ?? '', 60);
   if (!line.startsWith('SSH-')) return { ...other, who: `it says ${line}` };
-  const fresh = await again();
+  const fresh = await connectToListener(address, deps, signal);
   const stream = adaptStreams({ readable: fresh, writable: fresh, close: () => fresh.close() });
   const { hostKey } = await scanServer(stream, SCAN_MS, clock);
   if (hostKey === null) return { ...other, who: `an SSH server (${line})` };

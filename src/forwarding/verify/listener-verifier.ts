@@ -2,10 +2,10 @@ import type { Visitor } from '../../connection/ssh/connection.ts';
 import { type Endpoint, formatEndpoint, isLoopbackListener } from '../../model/endpoint.ts';
 import { intercept } from './intercept.ts';
 import { addressesOf } from './addresses.ts';
-import { createProbes, type ProbesDeps } from './probes.ts';
-import { identifyAt, sendProbe, type ProbeDeps } from './send-probe.ts';
+import { createProbes } from './probes.ts';
+import { identifyAt, sendProbe } from './send-probe.ts';
 import { resultOf, type ProbedAddress, type ProbeResult, type VerifyResult } from './results.ts';
-import { NOT_OPENSSH, type VerifiedConnection } from './connect-to-listener.ts';
+import { NOT_OPENSSH, type VerifiedConnection, type VerifyDeps } from './connect-to-listener.ts';
 
 /**
  * Verifies listeners from the server's side, by connections that the server opens to them for us. A grant says too little: sshd grants
@@ -42,12 +42,12 @@ export interface VisitorHandler {
 
 export function createVerifier(
   connection: VerifiedConnection,
-  deps: ProbesDeps & Omit<ProbeDeps, 'connection'>,
+  given: Omit<VerifyDeps, 'connection'>,
   signal: AbortSignal,
 ): Verifier {
+  const deps = { ...given, connection };
   const { clock } = deps;
   const probes = createProbes(deps, signal);
-  const probeDeps = { ...deps, connection };
   const isOpenSsh = () => connection.serverVersion.startsWith('OpenSSH');
   const cacheForbidden = forbiddenCache();
   let intercepted = 0;
@@ -55,7 +55,7 @@ export function createVerifier(
   const probe = (listen: Endpoint, port: number, address: Endpoint): Promise<ProbedAddress> =>
     cacheForbidden(address, () => {
       const started = probes.start(listen, port, address);
-      return sendProbe(started, probeDeps, signal).finally(() => probes.end(started));
+      return sendProbe(started, deps, signal).finally(() => probes.end(started));
     });
 
   /** Another SSH server may listen where a connection that it opens does not lead. */
@@ -95,7 +95,7 @@ export function createVerifier(
       const [main, more] = [name === null ? [first!] : [first!, name], [...others, ...instead]];
       const failed: ProbedAddress[] = [];
       for (const address of [...main, ...more]) {
-        const seen = await cacheForbidden(address, () => identifyAt(listen, address, sendEnd, probeDeps, signal));
+        const seen = await cacheForbidden(address, () => identifyAt(listen, address, sendEnd, deps, signal));
         if (seen.result.type !== 'none' && !isForbidden(seen.result)) return resultOf([seen], []);
         failed.push(seen);
       }

@@ -1,5 +1,5 @@
 import { type Deferred, deferred } from '../../lib/async/abort.ts';
-import type { Clock } from '../../lib/async/clock.ts';
+import type { VerifyDeps } from './connect-to-listener.ts';
 import type { Visitor } from '../../connection/ssh/connection.ts';
 import {
   isLoopbackAddress,
@@ -27,12 +27,6 @@ export interface Probe {
   crowded: boolean;
 }
 
-export interface ProbesDeps {
-  readonly clock: Clock;
-  /** Unguessable text. */
-  readonly nonce: () => string;
-}
-
 export interface Probes {
   start(listen: Endpoint, port: number, address: Endpoint): Probe;
   /** It is not waited for any more; for LATE_MS it may still arrive. */
@@ -41,7 +35,7 @@ export interface Probes {
   of(visitor: Visitor): { readonly running: readonly Probe[]; readonly late: readonly Probe[] };
 }
 
-export function createProbes({ clock, nonce }: ProbesDeps, signal: AbortSignal): Probes {
+export function createProbes({ clock, nonce }: VerifyDeps, signal: AbortSignal): Probes {
   const running = new Set<Probe>();
   const missing = new Set<Probe>();
   const awaitLate = (probe: Probe) => {
@@ -56,16 +50,14 @@ export function createProbes({ clock, nonce }: ProbesDeps, signal: AbortSignal):
   };
   return {
     start: (listen, port, address) => {
-      const [sent, result, over] = [deferred<void>(), deferred<'ours' | 'relayed'>(), deferred<void>()];
-      const bytes = Buffer.from(`tunneld-verify ${nonce()}\n`);
       const probe: Probe = {
         listen,
         port,
         address,
-        nonce: bytes,
-        sent,
-        result,
-        over,
+        nonce: Buffer.from(`tunneld-verify ${nonce()}\n`),
+        sent: deferred(),
+        result: deferred(),
+        over: deferred(),
         state: 'unsent',
         crowded: false,
       };
