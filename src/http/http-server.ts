@@ -1,5 +1,6 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer, type Socket } from 'node:net';
+import { createClients } from '../control/clients.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import { bindAddresses, type Endpoint } from '../model/endpoint.ts';
 import { listenWithMask } from '../lib/unix-socket.ts';
@@ -30,54 +31,46 @@ export async function openHttpServer(
   http.on('checkContinue', (_, response: ServerResponse) => response.writeHead(413, { connection: 'close' }).end());
   http.on('upgrade', (_, socket) => socket.destroy());
   http.on('connect', (_, socket) => socket.destroy());
-  const clients = new Map<Socket, Client>();
-  const remove = (socket: Socket) => {
-    clients.get(socket)?.cancel();
-    clients.delete(socket);
-    socket.destroy();
+  const clients = createClients(MAX_CLIENTS);
+  const cancels = new Map<Socket, () => void>();
+  /** What is to come of a client has to come in this time. */
+  const expectWithin = (ms: number, socket: Socket) => {
+    cancels.get(socket)?.();
+    cancels.set(
+      socket,
+      clock.timer(ms, () => socket.destroy()),
+    );
   };
   const onConnection = (socket: Socket) => {
     socket.on('error', () => socket.destroy());
-    if (clients.size >= MAX_CLIENTS) {
-      // Who has asked for nothing yet gives way: else a few silent ones, again and again, would keep all others out.
-      const [silent] = [...clients].find(([, { hasAsked }]) => !hasAsked) ?? [];
-      remove(silent ?? socket);
-      if (silent === undefined) return;
-    }
-    clients.set(socket, { hasAsked: false, cancel: clock.timer(HEAD_MS, () => socket.destroy()) });
-    socket.once('close', () => remove(socket));
+    clients.add(socket);
+    if (socket.destroyed) return;
+    expectWithin(HEAD_MS, socket);
+    socket.once('close', () => {
+      cancels.get(socket)?.();
+      cancels.delete(socket);
+    });
     http.emit('connection', socket);
   };
   http.on('request', (request, response) => {
     const { socket } = request;
-    const client = clients.get(socket);
-    client?.cancel();
-    if (client !== undefined) {
-      client.hasAsked = true;
-      client.cancel = clock.timer(ANSWER_MS, () => socket.destroy());
-    }
+    clients.setState(socket, 'answered');
+    expectWithin(ANSWER_MS, socket);
     response.shouldKeepAlive = false;
     response.on('error', () => {});
     // Whatever it was to be for: it is not read.
     request.resume().on('error', () => {});
-    handler(request, response, () => client?.cancel());
+    handler(request, response, () => cancels.get(socket)?.());
   });
 
   const closers = await listenOn(listen, onConnection);
   return {
     close: async () => {
       const closed = closers.map((close) => close());
-      for (const socket of clients.keys()) socket.destroy();
+      clients.closeAll();
       await Promise.all(closed);
     },
   };
-}
-
-interface Client {
-  /** Whether the head of its request has come. */
-  hasAsked: boolean;
-  /** Ends the time that it has for what is to come. */
-  cancel: () => void;
 }
 
 const MAX_HEAD_BYTES = 8 * 1024;
