@@ -57,14 +57,12 @@ export const SERVER_OPTIONS = {
   },
   bindAddress: {
     kind: { type: 'address' },
-    default: null,
     unset: 'any',
     ssh: { name: 'BindAddress', neutral: ['none'] },
     text: 'address of this device to connect from',
   },
   bindInterface: {
     kind: { type: 'word' },
-    default: null,
     unset: 'any',
     ssh: { name: 'BindInterface', neutral: ['none'] },
     text: 'interface whose address to connect from, where bindAddress names none',
@@ -78,7 +76,6 @@ export const SERVER_OPTIONS = {
   },
   connectLimit: {
     kind: { type: 'connect-limit' },
-    default: null,
     unset: 'auto',
     text: 'new connections that the server takes from one address, such as 4/minute; auto finds it out',
   },
@@ -102,17 +99,14 @@ export const SERVER_OPTIONS = {
   },
   passphraseFile: {
     kind: { type: 'path' },
-    default: null,
     text: 'file with the passphrase of an encrypted key, readable by its owner alone',
   },
   passwordFile: {
     kind: { type: 'path' },
-    default: null,
     text: 'file with the password for a server that takes no keys, readable by its owner alone',
   },
   pubkeyAcceptedAlgorithms: {
     kind: { type: 'key-algorithms' },
-    default: null,
     unset: 'all',
     ssh: { name: 'PubkeyAcceptedAlgorithms', neutral: ['none'] },
     text: 'signature algorithms that keys may be used with',
@@ -151,7 +145,6 @@ export const SERVER_OPTIONS = {
   },
   hostKeyAlias: {
     kind: { type: 'word' },
-    default: null,
     unset: "the server's name",
     ssh: { name: 'HostKeyAlias' },
     text: 'name to look for in these files instead of host',
@@ -195,42 +188,36 @@ export const SERVER_OPTIONS = {
   },
   rekeyLimit: {
     kind: { type: 'rekey-limit' },
-    default: null,
     unset: 'as ssh: 64 GiB with AES, 1 GiB with ChaCha20',
     ssh: { name: 'RekeyLimit', takes: 'two', neutral: ['none', 'default'] },
     text: 'bytes, and perhaps a time, after which the keys of the connection are exchanged anew, such as 1G 1h',
   },
   ciphers: {
     kind: { type: 'algorithms' },
-    default: null,
     unset: 'all that are good today',
     ssh: { name: 'Ciphers', neutral: ['none'] },
     text: 'ciphers in order of preference; + adds to the default, - takes from it, ^ prefers some of it',
   },
   kexAlgorithms: {
     kind: { type: 'algorithms' },
-    default: null,
     unset: 'all that are good today',
     ssh: { name: 'KexAlgorithms', neutral: ['none'] },
     text: 'key exchanges, written like ciphers',
   },
   macs: {
     kind: { type: 'algorithms' },
-    default: null,
     unset: 'all that are good today',
     ssh: { name: 'MACs', neutral: ['none'] },
     text: 'message authentication codes, written like ciphers',
   },
   hostKeyAlgorithms: {
     kind: { type: 'algorithms' },
-    default: null,
     unset: 'all that are good today',
     ssh: { name: 'HostKeyAlgorithms', neutral: ['none'] },
     text: 'host key algorithms, written like ciphers',
   },
   caSignatureAlgorithms: {
     kind: { type: 'algorithms' },
-    default: null,
     unset: 'all but SHA-1',
     ssh: { name: 'CASignatureAlgorithms', neutral: ['none'] },
     text: 'how the authorities of @cert-authority lines may have signed certificates of hosts, written like ciphers',
@@ -316,7 +303,6 @@ export const TUNNEL_OPTIONS = {
   },
   permitRemoteOpen: {
     kind: { type: 'destinations' },
-    default: null,
     ofConnection: false,
     unset: 'anywhere',
     ssh: { name: 'PermitRemoteOpen', takes: 'list', neutral: ['any'] },
@@ -325,7 +311,6 @@ export const TUNNEL_OPTIONS = {
   servers: {
     kind: { type: 'servers' },
     field: null,
-    default: null,
     unset: 'host alone',
     text: 'several servers in the place of host: a list, each after the first for when the ones before are down (failover), or all with a list, which have the tunnel all the time',
   },
@@ -339,20 +324,17 @@ export const TUNNEL_OPTIONS = {
   proxyCommand: {
     kind: { type: 'command' },
     field: null,
-    default: null,
     ssh: { name: 'ProxyCommand', takes: 'command', tokens: 'hnpr' },
     text: 'command whose input and output lead to the server',
   },
   proxy: {
     kind: { type: 'proxy' },
     field: null,
-    default: null,
     text: 'proxy to go through, http://[user@]host[:port] or socks5://[user@]host[:port]',
   },
   proxyPasswordFile: {
     kind: { type: 'path' },
     field: null,
-    default: null,
     text: 'file with the password for the proxy, readable by its owner alone',
   },
   gatewayPorts: {
@@ -392,7 +374,6 @@ export const TUNNEL_OPTIONS = {
   sshConfig: {
     kind: { type: 'path-or-none' },
     field: null,
-    default: null,
     unset: "ssh's two files",
     text: "file to read instead of ssh's own configuration, or none",
   },
@@ -415,9 +396,9 @@ type TunnelOption = Option & ({ readonly field: null } | { readonly ofConnection
 /** One row of the table. */
 export interface Option {
   readonly kind: Kind;
-  /** The value where the option is not written, as it is after reading; or how to find it, with a text for people. */
-  readonly default: unknown;
-  /** The text for people of a default that is null. */
+  /** The value where the option is not written, as it is after reading; or how to find it, with a text for people. Absent, it is null. */
+  readonly default?: unknown;
+  /** The text for people of what is without a default. */
   readonly unset?: string;
   /** The field of a complete tunnel, where its name differs; null where the option becomes a part of other fields. */
   readonly field?: string | null;
@@ -522,7 +503,7 @@ export type ValueOf<K extends Kind, Values = FieldValues> = K extends { readonly
 export type FieldsOf<Rows extends Readonly<Record<string, Option>>> = {
   readonly [Name in keyof Rows & string as FieldOf<Rows[Name], Name>]:
     | ValueOf<Rows[Name]['kind']>
-    | (Rows[Name]['default'] extends null ? null : never);
+    | (Rows[Name] extends { readonly default: {} } ? never : null);
 };
 
 type FieldOf<Row extends Option, Name extends string> = Row extends { readonly field: infer F extends string | null }
@@ -558,14 +539,14 @@ export function fieldOf(name: string, { field }: Option): string | null {
 }
 
 /** The value where the option is not written. */
-export function defaultOf(option: Option, here: DefaultsContext): unknown {
-  return isFound(option.default) ? option.default.of(here) : option.default;
+export function defaultOf({ default: usual = null }: Option, here: DefaultsContext): unknown {
+  return isFound(usual) ? usual.of(here) : usual;
 }
 
 /** The same for people, where it is no value that a file could hold. */
 export function defaultText(option: Option): string | null {
   if (isFound(option.default)) return option.default.text;
-  return option.default === null ? (option.unset ?? 'none') : null;
+  return option.default === undefined ? (option.unset ?? 'none') : null;
 }
 
 function isFound(value: unknown): value is Found {

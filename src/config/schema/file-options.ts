@@ -14,7 +14,6 @@ export const SECTIONS = {
     level: { kind: { type: 'words', words: LOG_LEVELS }, default: 'info', text: 'least severe level that is logged' },
     file: {
       kind: { type: 'path' },
-      default: null,
       unset: '$TUNNELD_LOG_FILE, else standard error',
       text: 'log file; at 5 MiB it is renamed to FILE.1',
     },
@@ -22,7 +21,6 @@ export const SECTIONS = {
   control: {
     socket: {
       kind: { type: 'socket' },
-      default: null,
       unset: '/run/tunneld/control.sock for root',
       text: 'control socket of the daemon, for `tunneld status` and the other commands',
     },
@@ -30,20 +28,17 @@ export const SECTIONS = {
   metrics: {
     listen: {
       kind: { type: 'http-listener' },
-      default: null,
       unset: 'not served',
       text: 'where to serve metrics, health and a page: an address and port, or the path of a Unix socket',
     },
     tokenFile: {
       kind: { type: 'path' },
-      default: null,
       text: 'file with the token that clients need, made where it is missing; needed where others than this device can connect',
     },
   },
   heartbeat: {
     url: {
       kind: { type: 'url' },
-      default: null,
       text: 'URL to fetch again and again while every tunnel is up and verified',
     },
     every: {
@@ -56,7 +51,6 @@ export const SECTIONS = {
   onChange: {
     command: {
       kind: { type: 'arguments' },
-      default: null,
       text: 'program to run when the state of a tunnel has changed',
     },
     after: {
@@ -72,7 +66,6 @@ export const SECTIONS = {
 export const FILE_OPTIONS = {
   stateDirectory: {
     kind: { type: 'path' },
-    default: null,
     unset: '/var/lib/tunneld for root',
     text: 'directory for the state of the daemon: known source ports, the last good configuration',
   },
