@@ -7,6 +7,7 @@ import type { Config } from '../model/config.ts';
 import type { ConfigEnvironment } from './input/environment.ts';
 import type { TunnelKeys } from './schema/keys.ts';
 import { escapeTokens } from './values/path.ts';
+import { SECTIONS } from './schema/file-options.ts';
 import { printValue } from './schema/print-value.ts';
 import { groupBy } from '../lib/maps.ts';
 
@@ -21,29 +22,24 @@ export function printConfig({ tunnels, log }: Pick<Config, 'tunnels' | 'log'>, e
 
 /** The same with all other sections, so that it means the same for every user. */
 export function printWhole(config: Config, env: ConfigEnvironment): string {
-  const { network, log, control, metrics, heartbeat, onChange, stateDirectory } = config;
+  const { metrics, heartbeat, onChange } = config;
   const document = {
     tunnels: printTunnels(config.tunnels, env),
-    network: { ping: network.ping },
-    log: { level: log.level, ...(log.file === null ? {} : { file: escapeTokens(log.file) }) },
-    control: { socket: escapeTokens(control.socket) },
-    ...(metrics.listen === null
-      ? {}
-      : {
-          metrics: {
-            listen: printListener(metrics.listen),
-            ...(metrics.tokenFile === null ? {} : { tokenFile: escapeTokens(metrics.tokenFile) }),
-          },
-        }),
-    ...(heartbeat.url === null ? {} : { heartbeat: { url: heartbeat.url, every: heartbeat.everyMs / 1000 } }),
-    ...(onChange.command === null ? {} : { onChange: { command: onChange.command, after: onChange.afterMs / 1000 } }),
-    stateDirectory: escapeTokens(stateDirectory),
+    network: section(SECTIONS.network, config.network),
+    log: section(SECTIONS.log, config.log),
+    control: section(SECTIONS.control, config.control),
+    ...(metrics.listen === null ? {} : { metrics: section(SECTIONS.metrics, metrics) }),
+    ...(heartbeat.url === null ? {} : { heartbeat: section(SECTIONS.heartbeat, heartbeat) }),
+    ...(onChange.command === null ? {} : { onChange: section(SECTIONS.onChange, onChange) }),
+    stateDirectory: escapeTokens(config.stateDirectory),
   };
   return stringify(document, { lineWidth: 0 });
 }
 
-function printListener(listen: Endpoint): string {
-  return listen.type === 'unix' ? escapeTokens(listen.path) : formatEndpoint(listen);
+/** All that is set. */
+function section(rows: Readonly<Record<string, Option>>, values: object): Record<string, unknown> {
+  const unset = Object.fromEntries(Object.keys(values).map((field) => [field, null]));
+  return changed(rows, values, unset, {});
 }
 
 function printTunnels(specs: readonly TunnelSpec[], env: ConfigEnvironment): Record<string, unknown> {

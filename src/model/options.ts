@@ -457,13 +457,11 @@ type Each<Type, More> = Type extends unknown ? { readonly type: Type } & More : 
 type PlainKind =
   | Exclude<keyof FieldValues, 'integer' | 'duration'>
   | 'command'
-  | 'hosts'
   | 'jumps'
   | 'path-or-none'
   | 'proxy'
   | 'pubkey-authentication'
-  | 'servers'
-  | 'socket';
+  | 'servers';
 
 /** The type of a value of each kind after reading. */
 export interface FieldValues {
@@ -476,6 +474,7 @@ export interface FieldValues {
   readonly destinations: readonly string[] | null;
   readonly duration: number;
   readonly host: string;
+  readonly hosts: readonly string[];
   readonly 'http-listener': Endpoint;
   readonly integer: number;
   readonly 'key-algorithms': readonly string[];
@@ -486,6 +485,7 @@ export interface FieldValues {
   readonly port: number;
   readonly reconnect: { readonly minMs: number; readonly maxMs: number };
   readonly 'rekey-limit': RekeyLimit | null;
+  readonly socket: string;
   readonly 'spaced-paths': readonly string[];
   readonly url: string;
   readonly word: string;

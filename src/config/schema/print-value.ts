@@ -20,7 +20,7 @@ const PRINTERS: Printers = {
   'connect-limit': printConnectLimit,
   destinations: (destinations) => (destinations?.length ? destinations : 'none'),
   duration: (ms) => ms / 1000,
-  'http-listener': formatEndpoint,
+  'http-listener': (listen) => (listen.type === 'unix' ? escapeTokens(listen.path) : formatEndpoint(listen)),
   'key-algorithms': (names) => names.join(',') || NOTHING_OF_OURS,
   mask: (bits) => bits.toString(8).padStart(4, '0'),
   methods: (names) => names.join(',') || 'none',
@@ -28,6 +28,7 @@ const PRINTERS: Printers = {
   paths,
   reconnect: ({ minMs, maxMs }) => ({ min: minMs / 1000, max: maxMs / 1000 }),
   'rekey-limit': printRekeyLimit,
+  socket: escapeTokens,
   'spaced-paths': paths,
 };
 

@@ -49,8 +49,6 @@ function schemaOf(kind: Kind, context: ValueContext, name: string): z.ZodMiniTyp
 }
 
 interface Values extends KeyValues {
-  readonly hosts: readonly string[];
-  readonly socket: string;
   readonly words: string;
   readonly strictness: string;
   readonly verify: string;
