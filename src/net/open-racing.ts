@@ -1,6 +1,7 @@
 import type { Socket, TcpNetConnectOpts } from 'node:net';
-import { childController, deferred, abortable } from '../lib/async/abort.ts';
+import { deferred, abortable } from '../lib/async/abort.ts';
 import type { Clock } from '../lib/async/clock.ts';
+import { aborted, firstToEnd } from '../lib/async/scope.ts';
 import { errorCode } from '../lib/text.ts';
 import { openSocket, TimeoutError } from './open-socket.ts';
 import { resetSocket } from './streams/reset-socket.ts';
@@ -31,16 +32,15 @@ export async function openPersistently(
   const retryMs = gentle ? GENTLE_RETRY_MS : RETRY_MS;
   const patienceMs = gentle ? Math.min(timeoutMs, GENTLE_RETRY_MS) : timeoutMs;
   const deadline = clock.now() + patienceMs;
-  const race = childController(signal);
   const slow = deferred<void>();
-  const open = (localPort: number | undefined, ms: number) =>
-    openSocket({ ...options, reads: 'own', ...(localPort === undefined ? {} : { localPort }) }, ms, clock, race.signal);
+  const open = (localPort: number | undefined, ms: number, own: AbortSignal) =>
+    openSocket({ ...options, reads: 'own', ...(localPort === undefined ? {} : { localPort }) }, ms, clock, own);
 
-  const openRepeatedly = async () => {
+  const openRepeatedly = async (own: AbortSignal) => {
     for (;;) {
       const left = deadline - clock.now();
       try {
-        return await open(ports?.preferred(), Math.min(retryMs, left));
+        return await open(ports?.preferred(), Math.min(retryMs, left), own);
       } catch (error) {
         if (!isRetryable(error)) throw error;
         slow.resolve();
@@ -48,27 +48,33 @@ export async function openPersistently(
       }
     }
   };
-  const openBeside = async () => {
-    await abortable(slow.promise, race.signal);
+  const openBeside = async (own: AbortSignal) => {
+    await abortable(slow.promise, own);
     if (clock.now() >= deadline) throw new TimeoutError();
     try {
-      return await open(ports?.fresh(), deadline - clock.now());
+      return await open(ports?.fresh(), deadline - clock.now(), own);
     } catch (error) {
       if (!isPortError(error)) throw error;
-      return await open(undefined, deadline - clock.now());
+      return await open(undefined, deadline - clock.now(), own);
     }
   };
+  let running = 2;
+  /** A refusal ends both; a time-out only where it was the last. */
+  const waitForOther = async (error: unknown, own: AbortSignal) => {
+    running -= 1;
+    if (running === 0 || !isRetryable(error)) throw error;
+    return await aborted(own);
+  };
+  const attempts = [openRepeatedly, openBeside].map(
+    (attempt) => (own: AbortSignal) => attempt(own).catch((error: unknown) => waitForOther(error, own)),
+  );
 
   try {
-    return await firstOf([openRepeatedly(), openBeside()]);
+    return await firstToEnd(signal, attempts, resetSocket);
   } catch (error) {
-    signal.throwIfAborted();
     throw error instanceof TimeoutError
       ? new TimeoutError(`did not answer within ${Math.round(patienceMs / 1000)} s`)
       : error;
-  } finally {
-    race.abort(new Error('settled'));
-    race.dispose();
   }
 }
 
@@ -89,29 +95,3 @@ function isPortError(error: unknown): boolean {
 }
 
 const PORT_ERRORS = ['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES'];
-
-/**
- * Resolves with the first that opens, and closes a later one. The first refusal rejects; a time-out only where it was
- * the last.
- */
-function firstOf(tries: readonly Promise<Socket>[]): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    let settled = false;
-    let running = tries.length;
-    for (const attempt of tries) {
-      attempt.then(
-        (socket) => {
-          if (settled) resetSocket(socket);
-          settled = true;
-          resolve(socket);
-        },
-        (error: unknown) => {
-          running -= 1;
-          if (running > 0 && isRetryable(error)) return;
-          settled = true;
-          reject(error);
-        },
-      );
-    }
-  });
-}
