@@ -18,18 +18,19 @@ import { tunnelSchema } from '../schema/schema.ts';
  */
 export async function adHocConfig(argv: readonly string[], name: string, env: ConfigEnvironment): Promise<Config> {
   const line = parseCommandLine(argv, OWN_KEYS);
-  const problems: ConfigProblem[] = line.problems.map(({ argument, message }) => problemAt(argument, message));
+  const problems: ConfigProblem[] = [];
+  const refuse = (argument: string, message: string) => problems.push({ file: argument, line: 0, column: 0, message });
+  for (const { argument, message } of line.problems) refuse(argument, message);
   const { findings, notes, warnings } = collectFindings(problems);
   for (const note of [...line.notes, ...autosshNotes(env.env)]) notes.add(note);
   const about = (key: string) => `-o ${key}`;
   const raw = { ...line.own, ...(line.destination ? { host: line.destination } : {}) };
   const written = readMapping(tunnelSchema(env), raw, [], ([key, ...rest], message) => {
-    const argument = key === 'host' ? (line.destination ?? '') : about(String(key));
-    problems.push(
-      problemAt(argument, [key === 'host' ? '' : String(key), ...rest.map(String), message].join(' ').trim()),
-    );
+    const isHost = key === 'host';
+    const argument = isHost ? (line.destination ?? '') : about(String(key));
+    refuse(argument, [...(isHost ? rest : [key, ...rest]), message].join(' '));
   });
-  if (line.destination === null) problems.push(problemAt('tunneld run', 'has no destination: add [user@]host'));
+  if (line.destination === null) refuse('tunneld run', 'has no destination: add [user@]host');
   const tunnel = await resolveTunnel(
     name,
     line.configFile === null ? written : { ...written, sshConfig: line.configFile },
@@ -39,28 +40,22 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
       reading: new Reading(),
       first: line.options,
       shared: {},
-      reportKey: (key, message) => problems.push(problemAt(about(key), `${key} ${message}`)),
+      reportKey: (key, message) => refuse(about(key), `${key} ${message}`),
     },
   );
-  if (written.proxy && line.options.some(({ key }) => key === 'proxycommand')) {
-    problems.push(
-      problemAt(
-        about('ProxyCommand'),
-        'cannot be combined with proxy: the command makes the whole connection to the server',
-      ),
+  if (written.proxy && line.options.some(({ key }) => key === 'proxycommand'))
+    refuse(
+      about('ProxyCommand'),
+      'cannot be combined with proxy: the command makes the whole connection to the server',
     );
-  }
   reportSharedListeners(
     [{ spec: tunnel, flawed: false }],
-    (_, message) => problems.push(problemAt('tunneld run', `a forward ${message}`)),
+    (_, message) => refuse('tunneld run', `a forward ${message}`),
     () => {},
     () => 'another forward',
   );
-  if (tunnel.forwards.length === 0 && problems.length === 0) {
-    problems.push(
-      problemAt('tunneld run', `has no forward, and neither has ssh_config for this host: add -R, -L or -D`),
-    );
-  }
+  if (tunnel.forwards.length === 0 && problems.length === 0)
+    refuse('tunneld run', 'has no forward, and neither has ssh_config for this host: add -R, -L or -D');
   if (problems.length > 0) throw new ConfigError(unique(problems));
   return {
     file: COMMAND_LINE,
@@ -98,10 +93,6 @@ function autosshNotes(env: ConfigEnvironment['env']): string[] {
   return [
     `${names.toSorted().join(', ')}: without effect, because tunneld checks the connection and retries by itself`,
   ];
-}
-
-function problemAt(argument: string, message: string): ConfigProblem {
-  return { file: argument, line: 0, column: 0, message };
 }
 
 function unique(problems: readonly ConfigProblem[]): ConfigProblem[] {

@@ -1,6 +1,5 @@
 import { printable } from '../../lib/text.ts';
 import { BadValue } from '../values/value.ts';
-import { matchesGlob } from '../../lib/glob.ts';
 import { matchesHostList, matchesPatternList } from '../values/pattern.ts';
 
 /** The values that Host and Match blocks are matched with. */
@@ -24,12 +23,6 @@ export interface MatchResult {
   readonly wantsFinal: boolean;
   /** The first criterion that decided because it is never evaluated; or null. */
   readonly unevaluated: string | null;
-}
-
-/** `Host`: one pattern must match, and none with ! (readconf.c, oHost). Unlike in Match, case matters. */
-export function matchHost(patterns: readonly string[], name: string): boolean {
-  const matching = patterns.filter((pattern) => matchesGlob(name, pattern.replace(/^!/, '')));
-  return matching.length > 0 && !matching.some((pattern) => pattern.startsWith('!'));
 }
 
 /** `Match`: all criteria must hold (readconf.c, match_cfg_line). Throws a BadValue for a line that ssh rejects. */

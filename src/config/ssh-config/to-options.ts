@@ -29,16 +29,8 @@ export async function lookUp(
   for (const problem of problems) findings.problem(problem);
   for (const note of notes) findings.note(note);
   for (const warning of warnings) findings.warn(warning);
-  // A problem with HostName is found twice.
-  const reported = new Set(problems.map(({ file, line, column }) => keyOf([file, line, column])));
-  const others: Findings = {
-    ...findings,
-    problem: (problem) => {
-      if (!reported.has(keyOf([problem.file, problem.line, problem.column]))) findings.problem(problem);
-    },
-  };
-  if (!request.isJump) reportCleared(options, others);
-  return tunnelKeys(options, request.host, request.env, others);
+  if (!request.isJump) reportCleared(options, findings);
+  return tunnelKeys(options, request.host, request.env, findings);
 }
 
 /** ssh clears the forwards of its command line, too, so that it would clear those of our file; and without any there is no tunnel. */
@@ -211,7 +203,7 @@ function expanded(key: string, text: string, values: Readonly<Record<string, str
   const allowed = tokensOf(key);
   // A command is expanded once its server is known; in other values a percent sign is literal.
   if (allowed === '' || key === 'proxycommand' || (key.endsWith('forward') && !text.includes('/'))) return text;
-  return expandTokens(text, allowed, key === 'hostname' ? { h: values['n'] ?? '' } : values);
+  return key === 'hostname' ? hostNameOf(text, values['n'] ?? '') : expandTokens(text, allowed, values);
 }
 
 /** A HostName with unknown tokens is reported elsewhere. */

@@ -4,7 +4,8 @@ import { BadFile } from './file.ts';
 import { isWild } from './glob.ts';
 import { includedFiles, SkippedInclude } from './include.ts';
 import { type Line, parseLine } from './line.ts';
-import { matchCriteria, matchHost } from './match.ts';
+import { matchesPatterns } from '../values/pattern.ts';
+import { matchCriteria } from './match.ts';
 import type { Origin } from './option.ts';
 import { Stop } from './report.ts';
 import { restricts } from './restricting.ts';
@@ -82,8 +83,9 @@ class Walk {
     }
   }
 
+  /** Unlike in Match, case matters (readconf.c, oHost). */
   #host({ args }: Line, { parseOnly, unknown }: Inclusion): Block {
-    const matches = matchHost(args, subjectOf(this.#pass).name);
+    const matches = matchesPatterns(subjectOf(this.#pass).name, args);
     return { active: matches && !parseOnly, unknown: matches ? unknown : null };
   }
 

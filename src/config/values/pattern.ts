@@ -1,16 +1,15 @@
 import { matchesGlob } from '../../lib/glob.ts';
 import { lowerCase } from '../../lib/text.ts';
 
-/** A list of patterns with commas: one has to match, and none with ! may (match.c). */
+/** One of the patterns has to match, and none with ! may (match.c). */
+export function matchesPatterns(text: string, patterns: readonly string[]): boolean {
+  const matching = patterns.filter((pattern) => matchesGlob(text, pattern.replace(/^!/, '')));
+  return matching.length > 0 && !matching.some((pattern) => pattern.startsWith('!'));
+}
+
+/** The same for a list with commas. */
 export function matchesPatternList(text: string, list: string): boolean {
-  let found = false;
-  for (const pattern of list.split(',')) {
-    const negated = pattern.startsWith('!');
-    if (!matchesGlob(text, negated ? pattern.slice(1) : pattern)) continue;
-    if (negated) return false;
-    found = true;
-  }
-  return found;
+  return matchesPatterns(text, list.split(','));
 }
 
 /** The same for host names, which ignores case. */
