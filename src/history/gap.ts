@@ -1,4 +1,5 @@
-import { newestTime, type HistoryRecord, type OpenOutage } from './outage.ts';
+import type { Machine } from './machine.ts';
+import { newestTime, watchedAfter, type HistoryRecord, type OpenOutage } from './outage.ts';
 import type { ToWall } from './writer.ts';
 
 /**
@@ -7,22 +8,11 @@ import type { ToWall } from './writer.ts';
  */
 export type Gap = (toWall: ToWall) => Omit<OpenOutage, 'tunnel' | 'visitors'> & { readonly visitors?: number };
 
-export interface GapDeps {
-  /** When this process began, since the start of the machine, in milliseconds. */
-  readonly startedAt: number;
-  /** Empty where the system names no run of the machine. */
-  readonly bootId: string;
-  readonly lastAlive: (before: number) => number | null;
-}
+/** `startedAt` is when this process began, since the start of the machine, in milliseconds. */
+type GapDeps = Pick<Machine, 'bootId' | 'lastAlive'> & { readonly startedAt: number };
 
 /** Pure but for lastAlive(): one for each tunnel that the records leave watched. */
 export function gapsOf(records: readonly HistoryRecord[], deps: GapDeps): Map<string, Gap> {
-  const open = new Map<string, OpenOutage | null>();
-  for (const record of records) {
-    if (record.type === 'stop') continue;
-    if (record.type === 'end') open.delete(record.tunnel);
-    else open.set(record.tunnel, record.type === 'down' ? record : null);
-  }
   const last = records.at(-1);
   if (last === undefined) return new Map();
   const stoppedAt = last.type === 'stop' ? last.at : null;
@@ -32,7 +22,9 @@ export function gapsOf(records: readonly HistoryRecord[], deps: GapDeps): Map<st
   const newest = newestTime(records);
   const sameRun = (toWall: ToWall) => (deps.bootId === '' ? newest >= toWall(0) : last.boot === deps.bootId);
   const gap: Gap = (toWall) => (sameRun(toWall) ? before : off)(toWall);
-  return new Map([...open].map(([name, outage]) => [name, outage === null ? gap : continued(outage, gap)]));
+  return new Map(
+    [...watchedAfter(records)].map(([name, outage]) => [name, outage === null ? gap : continued(outage, gap)]),
+  );
 }
 
 /** Without a last record of the process the time of its end is unknown: systemd starts it again within seconds. */

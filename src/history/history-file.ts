@@ -9,7 +9,7 @@ import { checkRootMayWrite } from '../lib/files/path-owner.ts';
 import { MAX_TEXT_BYTES, readText } from '../lib/files/read-file.ts';
 import { writeDurably } from '../lib/files/write-durably.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { recordSchema, timeOf, type HistoryRecord } from './outage.ts';
+import { recordSchema, timeOf, watchedAfter, type HistoryRecord } from './outage.ts';
 import { orElse } from '../lib/or-else.ts';
 
 /** The past of all tunnels, a line of JSON for each event; bounded, appended to, and never in memory. */
@@ -30,14 +30,8 @@ export function openHistoryFile(path: string, onProblem: (message: string | null
   let size: number | null = null;
   let lines = 0;
   let unwritten: readonly HistoryRecord[] = [];
-
   let unread = false;
 
-  const load = async (): Promise<readonly HistoryRecord[]> => {
-    const found = await lookAt(path);
-    await mend(found);
-    return found.records;
-  };
   const mend = async ({ records, count, bytes, damage, torn }: Found) => {
     if (damage !== null) {
       await rename(path, `${path}.damaged`);
@@ -55,12 +49,13 @@ export function openHistoryFile(path: string, onProblem: (message: string | null
     lines = records.length;
   };
   const write = async (records: readonly HistoryRecord[]) => {
-    if (size === null) await load();
+    if (size === null) await mend(await lookAt(path));
     const text = records.map(lineOf).join('');
     const grown = (size ?? 0) + Buffer.byteLength(text);
     if (lines + records.length > MAX_LINES || grown > MAX_BYTES) {
-      await rewrite(keptOf([...(await load()), ...records]));
-      return;
+      const found = await lookAt(path);
+      await mend(found);
+      return await rewrite(keptOf([...found.records, ...records]));
     }
     await appendText(path, text);
     size = grown;
@@ -120,17 +115,12 @@ function keptOf(records: readonly HistoryRecord[]): readonly HistoryRecord[] {
 
 /** A tunnel that has had no outage since then was watched all the same. */
 function stillWatched(dropped: readonly HistoryRecord[], kept: readonly HistoryRecord[]): readonly HistoryRecord[] {
-  const watched = new Set<string>();
-  for (const record of dropped) {
-    if (record.type === 'stop') continue;
-    if (record.type === 'end') watched.delete(record.tunnel);
-    else watched.add(record.tunnel);
-  }
+  const watched = watchedAfter(dropped);
   const last = dropped.at(-1);
   if (last === undefined) return [];
   for (const record of kept) if (record.type !== 'stop' && record.type !== 'end') watched.delete(record.tunnel);
   const at = timeOf(last);
-  return [...watched].slice(0, MAX_NAMES).map((tunnel) => ({ type: 'begin', tunnel, at, boot: last.boot }));
+  return [...watched.keys()].slice(0, MAX_NAMES).map((tunnel) => ({ type: 'begin', tunnel, at, boot: last.boot }));
 }
 
 /** A part of what is left of MAX_LINES. */
@@ -141,57 +131,42 @@ function lineOf(record: HistoryRecord): string {
 }
 
 interface Found {
-  /** No more than what is kept. */
   readonly records: readonly HistoryRecord[];
   /** The lines of the file. */
   readonly count: number;
   readonly bytes: number;
   readonly damage: string | null;
+  /** The last line has no end. */
   readonly torn: boolean;
 }
 
-/** Rejects where the system does not show it. */
+/** No more records than what is kept. Rejects where the system does not show it. */
 async function lookAt(path: string): Promise<Found> {
-  let text: string;
   try {
-    text = await readText(path);
+    const found = await inSlices(parse(await readText(path)));
+    return { ...found, records: found.records.length > MAX_LINES ? keptOf(found.records) : found.records };
   } catch (error) {
     const damage = errorCode(error) === 'ENOENT' ? null : await damageOf(path);
     if (errorCode(error) !== 'ENOENT' && damage === null) throw error;
     return { records: [], count: 0, bytes: 0, damage, torn: false };
   }
-  const { records, count, damaged, torn } = await inSlices(parse(text));
-  return {
-    records: records.length > MAX_LINES ? keptOf(records) : records,
-    count,
-    bytes: Buffer.byteLength(text),
-    damage: damaged ? 'some lines are damaged' : null,
-    torn,
-  };
-}
-
-interface Parsed {
-  readonly records: HistoryRecord[];
-  count: number;
-  damaged: boolean;
-  /** The last line has no end. */
-  torn: boolean;
 }
 
 /** In slices: a damaged file may have a million lines. */
-function* parse(text: string): Generator<undefined, Parsed> {
-  const parsed: Parsed = { records: [], count: 0, damaged: false, torn: false };
+function* parse(text: string): Generator<undefined, Found> {
+  const records: HistoryRecord[] = [];
+  let damage: string | null = null;
+  let count = 0;
   let from = 0;
   for (let to = text.indexOf('\n'); to !== -1; to = text.indexOf('\n', from)) {
     const record = to - from > MAX_LINE ? null : parseLine(text.slice(from, to));
-    if (record === null) parsed.damaged = true;
-    else if (record !== 'newer') parsed.records.push(record);
-    parsed.count += 1;
+    if (record === null) damage = 'some lines are damaged';
+    else if (record !== 'newer') records.push(record);
+    count += 1;
     from = to + 1;
     yield;
   }
-  parsed.torn = from < text.length;
-  return parsed;
+  return { records, count, bytes: Buffer.byteLength(text), damage, torn: from < text.length };
 }
 
 /** A line of ours has a few KiB; a longer one is not worth the time that a parser takes for what is nested without end. */

@@ -4,7 +4,7 @@ import type { RunningTunnel } from '../supervisor/supervisor.ts';
 import { gapsOf, type Gap } from './gap.ts';
 import { newestTime, type HistoryRecord, type OpenOutage, type OutageCause } from './outage.ts';
 import { pastOf, type Past } from './summary.ts';
-import { track, type Down, type Seen, type Tracked } from './tracker.ts';
+import { downFrom, track, type Down, type Seen, type Tracked } from './tracker.ts';
 import { createWriter, type ToWall, type Writer, type WriterDeps } from './writer.ts';
 
 /** Watches tunnels, and keeps their outages. An idle device writes nothing: a record is written when an outage ends, or lasts. */
@@ -36,7 +36,7 @@ export async function openHistory(deps: HistoryDeps): Promise<History> {
     deps,
     writer: createWriter({ ...deps, newest: newestTime(records) }),
     tracked: new Map(),
-    gaps: gapsOf(records, { startedAt: machine.sinceBoot(), bootId: machine.bootId, lastAlive: machine.lastAlive }),
+    gaps: gapsOf(records, { ...machine, startedAt: machine.sinceBoot() }),
     recorded: new Set(),
     ended: new Map(),
     slept: null,
@@ -129,8 +129,7 @@ const NOTICED_MS = 60_000;
 
 /** A tunnel that was watched before this process was has not worked since. */
 function firstOf({ gaps }: Watch, name: string, now: number): Tracked {
-  if (!gaps.has(name)) return { type: 'fresh', since: now };
-  return { type: 'down', from: now, cause: null, message: '', cutBefore: 0, visitors: 0, offMs: 0 };
+  return gaps.has(name) ? downFrom(now, 0) : { type: 'fresh', since: now };
 }
 
 function seenOf({ spec, state, previous, members }: RunningTunnel, { slept, deps }: Watch, now: number): Seen {
@@ -195,10 +194,13 @@ function countEnded({ ended, writer, deps }: Watch, tunnel: string, { cause, fro
 }
 
 function recordDown(watch: Watch, tunnel: string, down: Down): void {
-  const { bootId: boot } = watch.deps.machine;
-  const gap = watch.gaps.get(tunnel) ?? null;
   watch.recorded.add(tunnel);
-  watch.writer.put((toWall) => ({ type: 'down', ...openOf(tunnel, down, gap, toWall), boot }));
+  watch.writer.put(downRecord(watch, tunnel, down));
+}
+
+function downRecord({ deps, gaps }: Watch, tunnel: string, down: Down): (toWall: ToWall) => HistoryRecord {
+  const gap = gaps.get(tunnel) ?? null;
+  return (toWall) => ({ type: 'down', ...openOf(tunnel, down, gap, toWall), boot: deps.machine.bootId });
 }
 
 /** What lasts is recorded before it ends, once: a loss of power is to lose no more than a few minutes of it. */
@@ -226,12 +228,8 @@ function openOf(tunnel: string, down: Down, gap: Gap | null, toWall: ToWall): Op
 }
 
 /** Of the outages that go on. */
-function openRecords({ tracked, gaps, writer, deps }: Watch): readonly HistoryRecord[] {
-  const records: HistoryRecord[] = [];
-  for (const [name, seen] of tracked) {
-    if (seen.type !== 'down') continue;
-    const facts = openOf(name, seen, gaps.get(name) ?? null, writer.toWall);
-    records.push({ type: 'down', ...facts, boot: deps.machine.bootId });
-  }
-  return records;
+function openRecords(watch: Watch): readonly HistoryRecord[] {
+  return [...watch.tracked].flatMap(([name, seen]) =>
+    seen.type === 'down' ? [downRecord(watch, name, seen)(watch.writer.toWall)] : [],
+  );
 }

@@ -74,6 +74,17 @@ export function newestTime(records: readonly HistoryRecord[]): number {
   return records.reduce((newest, record) => Math.max(newest, timeOf(record)), 0);
 }
 
+/** The tunnels that are watched after these records, each with the outage that it is in, or null. */
+export function watchedAfter(records: readonly HistoryRecord[]): Map<string, OpenOutage | null> {
+  const watched = new Map<string, OpenOutage | null>();
+  for (const record of records) {
+    if (record.type === 'stop') continue;
+    if (record.type === 'end') watched.delete(record.tunnel);
+    else watched.set(record.tunnel, record.type === 'down' ? record : null);
+  }
+  return watched;
+}
+
 function upTo(length: number) {
   return z.pipe(
     z.string(),

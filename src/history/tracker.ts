@@ -71,11 +71,11 @@ export function track(before: Tracked, seen: Seen, now: number): Tracking {
     return { tracked: handedOver(look(goDown(before, seen, now), seen), before, seen), over: null };
   if (before.type === 'down') return { tracked: look(before, seen), over: null };
   const failed = seen.failure !== null || seen.elsewhere;
-  return { tracked: failed ? look(begin(before.since, seen.cut), seen) : before, over: null };
+  return { tracked: failed ? look(downFrom(before.since, seen.cut), seen) : before, over: null };
 }
 
 /** An outage of which only the beginning is known. */
-function begin(from: number, cutBefore: number): Down {
+export function downFrom(from: number, cutBefore: number): Down {
   return { type: 'down', from, cause: null, message: '', cutBefore, visitors: 0, offMs: 0 };
 }
 
@@ -91,8 +91,8 @@ function counted(down: Down, { cut }: Seen): Down {
 /** It stopped working when it fell silent, or when the machine fell asleep, not when that was noticed. */
 function goDown({ since, silentSince, cut }: Working, { slept, ...seen }: Seen, now: number): Down {
   const silent = silentSince ?? seen.silentSince ?? now;
-  if (slept === null || slept.from < since || slept.from > silent) return begin(silent, cut);
-  return { ...begin(slept.from, cut), cause: 'device-asleep', offMs: slept.ms };
+  if (slept === null || slept.from < since || slept.from > silent) return downFrom(silent, cut);
+  return { ...downFrom(slept.from, cut), cause: 'device-asleep', offMs: slept.ms };
 }
 
 /** A listener that both have is closed and opened anew in between, and verified after the other one has ended. */
