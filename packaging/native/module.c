@@ -197,15 +197,20 @@ static napi_value send_pieces(napi_env env, napi_callback_info info) {
   return signed_number(env, send_now((int)fd, memory, pieces, count));
 }
 
-// wakeAt(fd, bytes): returns whether it is so.
-static napi_value wake_at_bytes(napi_env env, napi_callback_info info) {
+static napi_value set_bytes(napi_env env, napi_callback_info info, int (*set)(int fd, int bytes)) {
   size_t argc = 2, fd, count;
   napi_value argv[2], out;
   if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 2 || !whole(env, argv[0], &fd) || fd > INT_MAX ||
       !whole(env, argv[1], &count) || count > INT_MAX)
     return wrong(env);
-  return napi_get_boolean(env, wake_at((int)fd, (int)count) != 0, &out) == napi_ok ? out : NULL;
+  return napi_get_boolean(env, set((int)fd, (int)count) != 0, &out) == napi_ok ? out : NULL;
 }
+
+// wakeAt(fd, bytes): returns whether it is so.
+static napi_value wake_at_bytes(napi_env env, napi_callback_info info) { return set_bytes(env, info, wake_at); }
+
+// limitUnsent(fd, bytes): returns whether it is so.
+static napi_value limit_unsent_bytes(napi_env env, napi_callback_info info) { return set_bytes(env, info, limit_unsent); }
 
 static int descriptor(napi_env env, napi_callback_info info, int *out) {
   size_t argc = 1, fd;
@@ -284,7 +289,7 @@ static napi_value acknowledge_now(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   const struct { const char *name; napi_callback call; } all[] = {
-      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"send", send_pieces}, {"connect", connect_to}, {"isOpen", is_socket_open}, {"read", read_into}, {"shutdown", shutdown_socket}, {"closeSocket", close_of_socket}, {"createPoll", poll_create}, {"wakeAt", wake_at_bytes}, {"unacknowledged", unacknowledged_bytes}, {"acknowledge", acknowledge_now}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
+      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"send", send_pieces}, {"connect", connect_to}, {"isOpen", is_socket_open}, {"read", read_into}, {"shutdown", shutdown_socket}, {"closeSocket", close_of_socket}, {"createPoll", poll_create}, {"wakeAt", wake_at_bytes}, {"limitUnsent", limit_unsent_bytes}, {"unacknowledged", unacknowledged_bytes}, {"acknowledge", acknowledge_now}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     napi_value function;
     if (napi_create_function(env, all[i].name, NAPI_AUTO_LENGTH, all[i].call, NULL, &function) != napi_ok ||

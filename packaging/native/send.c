@@ -89,6 +89,8 @@ int unacknowledged(int fd) {
   return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : -1;
 }
 
+int limit_unsent(int fd, int bytes) { return setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes) == 0; }
+
 int acknowledge(int fd) {
   int on = 1;
   return setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on) == 0;

@@ -31,6 +31,9 @@ long send_now(int fd, const uint8_t *memory, const send_piece *pieces, size_t co
 // A socket is readable only when so many bytes have come, or its end (SO_RCVLOWAT of socket(7)). Returns 0 where it is no socket.
 int wake_at(int fd, int bytes);
 
+// Takes no more than so many bytes beyond what is on its way (TCP_NOTSENT_LOWAT of tcp(7)). Returns 0 where that cannot be.
+int limit_unsent(int fd, int bytes);
+
 // The bytes that were sent and that the other end has not acknowledged (SIOCOUTQ of tcp(7)); -1 where that is not known.
 int unacknowledged(int fd);
 

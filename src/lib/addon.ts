@@ -19,6 +19,7 @@ export interface Addon {
     table: Uint32Array,
     listener: (count: number) => void,
   ): ((fd: number, id: number, writable: boolean) => boolean) | null;
+  limitUnsent(fd: number, bytes: number): boolean;
   wakeAt(fd: number, bytes: number): boolean;
   unacknowledged(fd: number): number;
   acknowledge(fd: number): boolean;

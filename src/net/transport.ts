@@ -1,8 +1,11 @@
+import { Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
 import type { SocketAddresses } from './device.ts';
 import type { DeviceSocket } from './streams/device-socket.ts';
 import { corkWrites } from './streams/cork-writes.ts';
 import { onBytes } from './streams/lent-memory.ts';
+import { createReadPace, MOST_AT_ONCE } from './read-pace.ts';
+import { unsentLimiter } from './streams/unsent-limiter.ts';
 import { bytesWrittenTo, descriptorOf } from './streams/send-past.ts';
 import type { SshStream } from './streams/stream-adapter.ts';
 
@@ -14,6 +17,8 @@ export interface Transport {
   cork(): void;
   /** True while so much is queued that senders should stop reading. */
   congested(): boolean;
+  /** How many bytes to read at once for it (see read-pace.ts). To be asked before each read. */
+  readAtOnce(): number;
   /** Calls `resume` once when the queue is empty; the result unsubscribes. */
   onceDrained(resume: () => void): () => void;
   traffic(): Omit<Traffic, 'unacknowledged'>;
@@ -31,20 +36,31 @@ export function createTransport(
   below: Transport | null = null,
 ): Transport {
   const waiting = new Set<() => void>();
+  const pace = createReadPace();
+  const limitUnsent = socket instanceof Socket ? unsentLimiter(socket) : () => {};
   let heardAt = clock.now();
   onBytes(socket, () => (heardAt = clock.now()));
   socket.on('drain', () => {
+    pace.waited();
     const resumed = [...waiting];
     waiting.clear();
     for (const resume of resumed) resume();
   });
+  const bytesSent = () => bytesWrittenTo(socket) - socket.writableLength;
+  const congestedBytes = () => (pace.last() === MOST_AT_ONCE ? CONGESTED_BYTES : pace.last());
   return {
     lost: () => socket.destroyed,
     cork: corkWrites(socket),
-    congested: () => socket.writableLength > CONGESTED_BYTES || (below?.congested() ?? false),
+    congested: () => socket.writableLength > congestedBytes() || (below?.congested() ?? false),
+    readAtOnce: () => {
+      if (below !== null) return below.readAtOnce();
+      const bytes = pace.atOnce(clock.now(), socket.writableLength > 0, bytesSent);
+      limitUnsent(bytes === MOST_AT_ONCE ? UNSENT_BYTES : bytes);
+      return bytes;
+    },
     onceDrained: (resume) => {
       // A few bytes above may leave without a 'drain'; what holds senders up is then below.
-      if (below !== null && socket.writableLength <= CONGESTED_BYTES) return below.onceDrained(resume);
+      if (below !== null && socket.writableLength <= congestedBytes()) return below.onceDrained(resume);
       waiting.add(resume);
       return () => waiting.delete(resume);
     },
@@ -64,8 +80,11 @@ export function addressesOf(socket: DeviceSocket): SocketAddresses {
   return { descriptor: () => descriptorOf(socket), localAddress, localPort, remoteAddress, remotePort };
 }
 
-/** Enough to keep a fast link busy, and little enough that a keystroke does not wait long behind it on a slow one. */
+/** Enough to keep a fast link busy. On a slow one it is as much as is read at once. */
 const CONGESTED_BYTES = 512 * 1024;
+
+/** What the kernel may keep there besides what is on its way; on the slowest of fast links it takes 40 ms. */
+const UNSENT_BYTES = 1024 * 1024;
 
 /** Counters of the socket at one moment. */
 export interface Traffic {

@@ -15,6 +15,7 @@ function below() {
     lost: () => false,
     cork: () => {},
     congested: () => state.congested,
+    readAtOnce: () => 1000,
     onceDrained: (resume) => drained.subscribe(resume),
     traffic: () => ({ heardAt: 0, bytesSent: 0, backlog: state.backlog }),
     addresses: null,

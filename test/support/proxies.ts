@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { freePort, tempDir, until } from './until.ts';
 import { visit } from './visit.ts';
 
@@ -25,6 +26,14 @@ export async function startTinyproxy(t: TestContext, allowedPort: number, passwo
 export async function startMicrosocks(t: TestContext, flags: readonly string[] = []): Promise<number> {
   const port = await freePort();
   await startProgram(t, 'microsocks', ['-i', '127.0.0.1', '-p', `${port}`, ...flags], port);
+  return port;
+}
+
+/** A line to a port on which so many bytes a second go up (see slow-line.py). */
+export async function startSlowLine(t: TestContext, to: number, bytesPerSecond: number): Promise<number> {
+  const port = await freePort();
+  const program = fileURLToPath(new URL('slow-line.py', import.meta.url));
+  await startProgram(t, 'python3', [program, `${port}`, `${to}`, `${bytesPerSecond}`], port);
   return port;
 }
 

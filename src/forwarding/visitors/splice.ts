@@ -302,7 +302,7 @@ function startUplink(channel: Channel, socket: DeviceSocket, { transport, count,
     }
     // What waits for something else is copied, because the channel keeps it.
     if (!isKept && start + sent < end) onData(Buffer.from(memory.subarray(start + sent, end)));
-  });
+  }, transport.readAtOnce);
   return {
     end: () => {
       rest.toStream();

@@ -12,8 +12,8 @@ export type Take = (memory: Buffer, start: number, end: number) => void;
 
 /** The reading side of a socket with memory that is used again. */
 export interface Reader {
-  /** From now on what is read goes to `take`, and not into the stream; null: into the stream again. */
-  direct(take: Take | null): void;
+  /** From now on what is read goes to `take`, and not into the stream; null: into the stream again. `most` says how much to read at once. */
+  direct(take: Take | null, most?: () => number): void;
 }
 
 /**
@@ -28,16 +28,23 @@ export function readIntoLent(
   const memory = whose === 'own' ? createMemory() : SHARED;
   const listeners: ((bytes: number) => void)[] = [];
   let socket: Socket;
+  let room = 0;
   let take: Take | null = null;
+  let most: (() => number) | undefined;
   let gather: ((bytes: number) => void) | null = null;
   return {
     onread: {
-      buffer: () => memory.window(),
+      buffer: () => {
+        const window = memory.window();
+        const bytes = most?.() ?? window.length;
+        room = Math.min(bytes, window.length);
+        return room === window.length ? window : window.subarray(0, room);
+      },
       callback: (bytes) => {
         for (const listener of listeners) listener(bytes);
         gather?.(bytes);
         if (take !== null && socket.readableLength === 0) {
-          const isFull = bytes === memory.window().length;
+          const isFull = bytes === room;
           lend(memory, bytes, take, socket);
           return whose === 'own' || !isFull || sharing < 2 || letOthersRead(socket);
         }
@@ -46,9 +53,10 @@ export function readIntoLent(
     },
     attach: (its) => {
       socket = its;
-      const direct = (next: Take | null) => {
+      const direct: Reader['direct'] = (next, atMost) => {
         if (whose === 'shared') sharing += Number(next !== null) - Number(take !== null);
         take = next;
+        most = atMost;
         gather = whose === 'own' && next !== null ? gatherReads(its, clock) : null;
       };
       (its as HasReader)[READER] = { reader: { direct }, listeners };

@@ -6,7 +6,7 @@ import { createSlots } from '../../lib/slots.ts';
 import { systemError } from '../../lib/system-error.ts';
 import type { DeviceSocket, Listener } from './device-socket.ts';
 import { ListenerError } from './guard-listeners.ts';
-import { HEADROOM, lendShared, setReader, sharedMemory, type Take } from './lent-memory.ts';
+import { HEADROOM, lendShared, setReader, sharedMemory, type Reader, type Take } from './lent-memory.ts';
 
 /**
  * Opens a connection to an address of this machine, for which the kernel needs next to no time, or a moment where the machine is busy. Null
@@ -45,6 +45,7 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   /** Null when it is closed: the number may then be that of another. */
   #fd: number | null;
   #take: Take | null = null;
+  #most: (() => number) | undefined;
   #isReading = false;
   #isPaused = false;
   /** Whether there may be something to read: the kernel tells it once. */
@@ -65,7 +66,10 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
     this.id = open.add(this);
     this.remoteAddress = remote.address;
     this.remotePort = remote.port;
-    const direct = (take: Take | null) => (this.#take = take);
+    const direct: Reader['direct'] = (take, most) => {
+      this.#take = take;
+      this.#most = most;
+    };
     setReader(this, { direct });
   }
 
@@ -186,10 +190,11 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   #read(): void {
     while (this.#isReadable && this.#isReading && this.#fd !== null) {
       const memory = sharedMemory();
-      const read = this.#addon.read(this.#fd, memory, HEADROOM, memory.length);
+      const end = Math.min(memory.length, HEADROOM + (this.#most?.() ?? memory.length));
+      const read = this.#addon.read(this.#fd, memory, HEADROOM, end);
       const bytes = read & (READ_UNIT - 1);
       const then = (read - bytes) / READ_UNIT;
-      this.#isReadable = bytes === memory.length - HEADROOM;
+      this.#isReadable = bytes === end - HEADROOM;
       if (bytes > 0) this.#pass(memory, bytes);
       if (then === READ_END) this.#endReading();
       else if (then > 0) this.destroy(systemError('read', -then));

@@ -342,6 +342,7 @@ function setUp() {
     lost: () => false,
     cork: () => {},
     congested: () => false,
+    readAtOnce: () => 1000,
     onceDrained: () => () => {},
     traffic: () => ({ heardAt: server.heardAt, bytesSent: 0, backlog: 0 }),
     addresses: null,
