@@ -5,6 +5,7 @@ import { chmodSync, copyFileSync, cpSync, existsSync, readFileSync, readdirSync,
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { together } from './together.mjs';
 import { REPLACED_FILES, replacedFile } from './ssh2-replacements.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -52,7 +53,7 @@ const { metafile } = await build({
   legalComments: 'external',
   sourcemap: options.maps ? 'external' : false,
   conditions: ['bundle'], // `#ssh2` is ssh2 itself
-  plugins: [unusedPartsStayOut(), ssh2IsMended()],
+  plugins: [unusedPartsStayOut(), ssh2IsMended(), neededTogether()],
   absWorkingDir: root,
   metafile: true,
   logLevel: 'warning',
@@ -114,6 +115,18 @@ function unusedPartsStayOut() {
       }));
     },
   };
+}
+
+/** Few files for each command: to load one takes its time. */
+function neededTogether() {
+  const source = (name) => join(root, 'src', name);
+  return together({
+    root,
+    entries: [resolve(options.entry), source('worker.ts')],
+    first: source('cli.ts'),
+    main: source('program/main.ts'),
+    daemon: source('commands/daemon/run.ts'),
+  });
 }
 
 /** Every bundle with ssh2 has the replacements. */

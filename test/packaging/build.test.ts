@@ -120,6 +120,9 @@ test('loads for the daemon only what it uses: everything stays in its memory whi
     loaded.filter((file) => /\b(?:SFTP|OpenSSHAgent)=class\b/.test(readFileSync(file, 'utf8'))),
     [],
   );
+  // To load a file takes Node.js a millisecond: packaging/together.mjs.
+  const files = loaded.filter((file) => file.startsWith(dist));
+  assert.ok(files.length < 40, `${files.length} files`);
   // One other character, and V8 keeps the whole file with two bytes for each.
   assert.deepEqual(
     loaded.filter((file) => readFileSync(file).some((byte) => byte > 127)),
