@@ -16,6 +16,11 @@ export class UserError extends Error {
   }
 }
 
+/** What was asked for in a way that cannot be meant. */
+export function wrongUsage(message: string, options?: ErrorOptions): UserError {
+  return new UserError(message, EXIT.usage, options);
+}
+
 /** The same of an error of a system call (https://nodejs.org/api/errors.html#class-systemerror); null for a bug. */
 export function asUserError(error: unknown): UserError | null {
   if (error instanceof UserError) return error;

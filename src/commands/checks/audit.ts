@@ -7,7 +7,7 @@ import { systemEnvironment } from '../../config/input/environment.ts';
 import { loadConfig } from '../../config/load.ts';
 import { NEVER } from '../../lib/async/never.ts';
 import { escapeUnsafeJson } from '../../lib/text.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { wrongUsage } from '../../lib/user-error.ts';
 import { VERSION } from '../../lib/version.ts';
 import { formatServer } from '../../model/state.ts';
 import { formatAudit } from '../text/audit-text.ts';
@@ -36,7 +36,7 @@ export async function audit(flag: string | null, name: string | null, options: A
   const chosen = config.tunnels.filter((tunnel) => isMeant(tunnel.name, name));
   if (chosen.length === 0) throw noSuchTunnel(name, config.tunnels);
   if (options.via !== null && new Set(chosen.map(({ host, port }) => `${host}:${port}`)).size > 1)
-    throw new UserError('--via names one server, and the tunnels have several: name a tunnel', EXIT.usage);
+    throw wrongUsage('--via names one server, and the tunnels have several: name a tunnel');
   process.stderr.write(warning(chosen.map(formatServer)));
   if (!(await confirmOnce(options.yes, 'Continue?'))) return EXIT.failed;
   const audits = await auditAll(chosen, config.tunnels, options.via);

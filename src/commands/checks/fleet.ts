@@ -5,7 +5,7 @@ import { sleep, systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { escapeUnsafeJson } from '../../lib/text.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { wrongUsage } from '../../lib/user-error.ts';
 import { VERSION } from '../../lib/version.ts';
 import { administrator, callersEnvironment } from '../find/administrator.ts';
 import { loginDeps } from '../find/login-deps.ts';
@@ -27,7 +27,7 @@ export interface FleetOptions {
  */
 export async function fleet(servers: readonly string[], options: FleetOptions): Promise<number> {
   if ([options.json, options.prometheus, options.nagios].filter(Boolean).length > 1)
-    throw new UserError('--json, --prometheus and --nagios exclude each other', EXIT.usage);
+    throw wrongUsage('--json, --prometheus and --nagios exclude each other');
   return await withQuestions(false, async (questions) => {
     const surveys = await Promise.all(servers.map((server) => surveyOf(server, questions)));
     try {

@@ -6,10 +6,9 @@ import { systemEnvironment } from '../../config/input/environment.ts';
 import { loadConfig } from '../../config/load.ts';
 import { MAX_TRIAL_MS } from '../../control/protocol.ts';
 import { sleep, systemClock } from '../../lib/async/clock.ts';
-import { EXIT } from '../../lib/exit-code.ts';
 import { readText } from '../../lib/files/read-file.ts';
 import { formatDuration } from '../../lib/text.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { UserError, wrongUsage } from '../../lib/user-error.ts';
 import { createCandidate, removeCandidate } from '../../config/candidate.ts';
 import { isMeant, tunnelOf } from '../../model/redundancy.ts';
 import type { StatusDocument, TunnelStatus } from '../../status/document.ts';
@@ -149,7 +148,7 @@ function describeWaiting({ tunnels }: StatusDocument, names: readonly string[]):
 function readTime(text: string): number {
   const ms = durationOf(text);
   if (ms === null || ms < 1000 || ms > MAX_TRIAL_MS)
-    throw new UserError(`--confirm: it must be a time from 1s to 24h, such as 5m`, EXIT.usage);
+    throw wrongUsage(`--confirm: it must be a time from 1s to 24h, such as 5m`);
   return ms;
 }
 

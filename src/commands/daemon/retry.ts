@@ -1,5 +1,4 @@
-import { EXIT } from '../../lib/exit-code.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { wrongUsage } from '../../lib/user-error.ts';
 import { request } from '../find/daemon-request.ts';
 
 /** With `take` the tunnel asks for its listeners even where another device had them; that needs a name. */
@@ -8,8 +7,7 @@ export async function retry(
   name: string | null,
   { take }: { readonly take: boolean },
 ): Promise<void> {
-  if (take && name === null)
-    throw new UserError('--take needs the name of a tunnel: tunneld retry NAME --take', EXIT.usage);
+  if (take && name === null) throw wrongUsage('--take needs the name of a tunnel: tunneld retry NAME --take');
   const tried = await request(config, { command: 'retry', name, ...(take ? { take } : {}) }, name);
   if (take) process.stdout.write(`${name} takes its listeners as soon as the server grants them\n`);
   else

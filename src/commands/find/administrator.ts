@@ -4,8 +4,7 @@ import { readJump } from '../../config/schema/jump.ts';
 import { BadValue } from '../../config/values/value.ts';
 import { accountOf } from '../../install/steps/accounts.ts';
 import { runProgram } from '../../install/steps/run-program.ts';
-import { EXIT } from '../../lib/exit-code.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { wrongUsage } from '../../lib/user-error.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 
 /**
@@ -31,7 +30,7 @@ export function readServer(text: string, form: string, option = ''): ReturnType<
     return readJump(text);
   } catch (error) {
     if (!(error instanceof BadValue)) throw error;
-    throw new UserError(`${option}${JSON.stringify(text)}: it ${error.message}`, EXIT.usage);
+    throw wrongUsage(`${option}${JSON.stringify(text)}: it ${error.message}`);
   }
 }
 

@@ -6,7 +6,7 @@ import { bringUp } from '../../install/systemd/bring-up.ts';
 import { type Change, changesOf } from '../../install/steps/apply-changes.ts';
 import { readIfReadable } from '../../lib/files/read-file.ts';
 import { errorText } from '../../lib/text.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { UserError, wrongUsage } from '../../lib/user-error.ts';
 import type { Step } from '../../install/steps/step.ts';
 import { withLock } from '../../install/steps/lock.ts';
 import { type Manager, systemManager, UNIT, unitState } from '../../install/systemd/manager.ts';
@@ -74,9 +74,8 @@ async function work(flag: string | null, options: InstallOptions): Promise<'done
     return 'done';
   }
   if (plan.takeover !== null && !options.start)
-    throw new UserError(
+    throw wrongUsage(
       'only a running service shows whether it does what the old unit did: leave --no-start out, or move the old unit away',
-      EXIT.usage,
     );
   if (options.start) await refuseAnother(plan);
   await confirmPlan(plan, all, options);
@@ -150,7 +149,7 @@ async function confirmPlan(plan: Plan, all: readonly Change[], { yes }: InstallO
   } catch (error) {
     if (!(error instanceof NoTerminalError)) throw error;
     printChanges(all);
-    throw new UserError(`${error.message}\nnothing was changed; what would be done is printed above`, EXIT.usage);
+    throw wrongUsage(`${error.message}\nnothing was changed; what would be done is printed above`);
   }
 }
 

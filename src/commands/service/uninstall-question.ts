@@ -1,7 +1,7 @@
 import { isLoopbackAddress } from '../../model/endpoint.ts';
 import { networkInterfaces } from 'node:os';
 import type { Config } from '../../model/config.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { UserError, wrongUsage } from '../../lib/user-error.ts';
 import { readIfReadable } from '../../lib/files/read-file.ts';
 import { escapeControls } from '../../lib/text.ts';
 import { systemClock } from '../../lib/async/clock.ts';
@@ -9,7 +9,6 @@ import { KEYS_FOLDER, type PublicKey } from '../../server-rules/server-setup.ts'
 import { readLoginKeys } from '../../setup/login-keys.ts';
 import { fingerprint } from '../../connection/known-hosts/key-blob.ts';
 import type { ServerSpec } from '../../model/spec.ts';
-import { EXIT } from '../../lib/exit-code.ts';
 import { confirmOnce, NoTerminalError } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
 import { orElse } from '../../lib/or-else.ts';
@@ -45,7 +44,7 @@ export async function confirmUninstall({ purge, yes, config, client }: Uninstall
   try {
     if (!(await confirmOnce(yes, question))) throw new UserError('nothing was changed');
   } catch (error) {
-    if (error instanceof NoTerminalError) throw new UserError(`${error.message}\nnothing was changed`, EXIT.usage);
+    if (error instanceof NoTerminalError) throw wrongUsage(`${error.message}\nnothing was changed`);
     throw error;
   }
 }

@@ -11,7 +11,7 @@ import { systemClock } from '../../lib/async/clock.ts';
 import { readText } from '../../lib/files/read-file.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { UserError, wrongUsage } from '../../lib/user-error.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { formatAddress } from '../../model/endpoint.ts';
 import { serverKey } from '../../model/server-key.ts';
@@ -72,11 +72,9 @@ async function entriesOf(directory: string): Promise<readonly Dirent[]> {
     return await readdir(directory, { withFileTypes: true });
   } catch (error) {
     const isNone = ['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '');
-    throw new UserError(
-      `--from ${directory}: ${isNone ? 'there is no such directory' : errorText(error)}`,
-      EXIT.usage,
-      { cause: error },
-    );
+    throw wrongUsage(`--from ${directory}: ${isNone ? 'there is no such directory' : errorText(error)}`, {
+      cause: error,
+    });
   }
 }
 

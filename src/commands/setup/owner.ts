@@ -3,7 +3,7 @@ import { systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { escapeLines } from '../../lib/text.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { UserError, wrongUsage } from '../../lib/user-error.ts';
 import { asFailure, FAILURES } from '../../model/failure.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { formatServer } from '../../model/state.ts';
@@ -175,7 +175,7 @@ async function agreeOnUser(
   const read = (answer: string) => checkUser(answer, 'the user');
   if (setUpFor !== null) {
     const other = (answer: string) => {
-      if (answer === user) throw new UserError(what, EXIT.usage);
+      if (answer === user) throw wrongUsage(what);
       return read(answer);
     };
     return await askFor(questions.ask, 'Another name for the user of the tunnel', look.freeName, other);
@@ -293,5 +293,5 @@ async function confirmScript(script: string, { yes, ask }: Questions): Promise<v
 
 function yesShowOrNo(answer: string): string {
   if (/^(?:y|yes|s|show|n|no)$/i.test(answer)) return answer[0]!.toLowerCase();
-  throw new UserError(`${JSON.stringify(answer)} is none of y, s and n`, EXIT.usage);
+  throw wrongUsage(`${JSON.stringify(answer)} is none of y, s and n`);
 }

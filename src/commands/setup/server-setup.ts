@@ -4,8 +4,7 @@ import { hasPort } from '../../server-rules/choose-port.ts';
 import { sharingUser } from '../../server-rules/same-login.ts';
 import { nixosModule } from '../../setup/script/nixos.ts';
 import { systemClock } from '../../lib/async/clock.ts';
-import { EXIT } from '../../lib/exit-code.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { wrongUsage } from '../../lib/user-error.ts';
 import { readLoginKeys } from '../../setup/login-keys.ts';
 import { comment } from '../../setup/script/quote.ts';
 import { setUpManyScript, undoManyScript } from '../../setup/script/many.ts';
@@ -35,12 +34,12 @@ export async function printServerSetup(
   options: ServerSetupOptions,
 ): Promise<void> {
   if (options.spareHostKey === true && (options.undo || options.from !== null || options.for === 'nixos'))
-    throw new UserError('--spare-host-key is for the script of one tunnel, for Debian or macOS', EXIT.usage);
+    throw wrongUsage('--spare-host-key is for the script of one tunnel, for Debian or macOS');
   if (options.from !== null) {
     process.stdout.write(await textForMany(options.from, name, options));
     return;
   }
-  if (name === null) throw new UserError('name a tunnel, or a directory of configurations (--from)', EXIT.usage);
+  if (name === null) throw wrongUsage('name a tunnel, or a directory of configurations (--from)');
   const { tunnel, all } = await configuredTunnel(config, name);
   process.stdout.write(await serverSetupText(tunnel, all, options));
 }
@@ -51,10 +50,7 @@ async function textForMany(
   { jump, undo, for: kind }: ServerSetupOptions,
 ): Promise<string> {
   if (kind === 'nixos')
-    throw new UserError(
-      '--from prints a script, and NixOS needs a module for each device: leave one of them out',
-      EXIT.usage,
-    );
+    throw wrongUsage('--from prints a script, and NixOS needs a module for each device: leave one of them out');
   const { devicesOf } = await import('./devices-of.ts');
   const { devices, server } = await devicesOf(directory, { name, jump });
   const system = kind === 'macos' ? MACOS : LINUX;

@@ -1,9 +1,8 @@
-import { EXIT } from '../../lib/exit-code.ts';
 import { isDenied } from '../../lib/files/read-file.ts';
 import { errorText } from '../../lib/text.ts';
 import { replaceHostKeys } from '../../setup/replace-host-keys.ts';
 import type { ShownKey } from '../../setup/scan-host-keys.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { UserError, wrongUsage } from '../../lib/user-error.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { loadKnownHosts } from '../../connection/known-hosts/file.ts';
 import { readCertificate } from '../../connection/ssh/certificate.ts';
@@ -229,7 +228,7 @@ async function choose(
 function yesNoOrFingerprint(answer: string): string {
   if (/^(?:yes|no)$/i.test(answer)) return answer.toLowerCase();
   if (/^SHA256:[A-Za-z0-9+/]{43}$/.test(fingerprintIn(answer))) return answer;
-  throw new UserError(neither(answer), EXIT.usage);
+  throw wrongUsage(neither(answer));
 }
 
 function neither(answer: string): string {

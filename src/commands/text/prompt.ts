@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import type { Person } from '../../connection/auth/person.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { escapeLines } from '../../lib/text.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { UserError, wrongUsage } from '../../lib/user-error.ts';
 import { report } from './report.ts';
 
 /** There is a question and no terminal. The message says how to answer beforehand; `question` is what has to be read for that, or null. */
@@ -134,7 +134,7 @@ const TRIES = 5;
 function yesOrNo(answer: string): boolean {
   if (/^y(?:es)?$/i.test(answer)) return true;
   if (/^no?$/i.test(answer)) return false;
-  throw new UserError(`${JSON.stringify(answer)} is neither yes nor no`, EXIT.usage);
+  throw wrongUsage(`${JSON.stringify(answer)} is neither yes nor no`);
 }
 
 export async function confirmOnce(yes: boolean, question: string): Promise<boolean> {

@@ -1,5 +1,4 @@
-import { EXIT } from '../../lib/exit-code.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { wrongUsage } from '../../lib/user-error.ts';
 
 /** In place of a port of -R: the next free one of the server's range. */
 export const AUTO = 'auto';
@@ -15,7 +14,7 @@ export function forwardPort(forward: string): number | typeof AUTO | null {
 export function portNumber(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
   if (port >= 1 && port <= 65_535) return port;
-  throw new UserError(`${JSON.stringify(text)} is no port: it must be a whole number from 1 to 65535`, EXIT.usage);
+  throw wrongUsage(`${JSON.stringify(text)} is no port: it must be a whole number from 1 to 65535`);
 }
 
 /** The same forward with this port of the server. */

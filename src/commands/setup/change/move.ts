@@ -5,7 +5,7 @@ import { loadConfig } from '../../../config/load.ts';
 import { canonicalAddress } from '../../../config/values/address.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { readText } from '../../../lib/files/read-file.ts';
-import { UserError } from '../../../lib/user-error.ts';
+import { UserError, wrongUsage } from '../../../lib/user-error.ts';
 import { nameAt, tunnelOf } from '../../../model/redundancy.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import { formatServer } from '../../../model/state.ts';
@@ -116,13 +116,12 @@ async function replaced(
     const [found, ...others] = matching(members, text);
     if (found !== undefined && others.length === 0) return found;
     const has = found === undefined ? 'has no such server, but' : 'has more than one such server:';
-    throw new UserError(`${JSON.stringify(text)}: ${whole} ${has} ${servers}`, EXIT.usage);
+    throw wrongUsage(`${JSON.stringify(text)}: ${whole} ${has} ${servers}`);
   };
   if (from !== null) return one(from);
   // A name such as relay@old.example.org says it.
   if (members.length === 1 || meant.name !== whole) return meant;
-  if (!interactive)
-    throw new UserError(`${whole} has several servers: name the one to leave with --from (${servers})`, EXIT.usage);
+  if (!interactive) throw wrongUsage(`${whole} has several servers: name the one to leave with --from (${servers})`);
   return await askFor(ask, `Which of its servers does ${whole} leave? ${servers}`, null, one);
 }
 

@@ -6,7 +6,7 @@ import { systemEnvironment } from '../../../config/input/environment.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { readText } from '../../../lib/files/read-file.ts';
-import { UserError } from '../../../lib/user-error.ts';
+import { UserError, wrongUsage } from '../../../lib/user-error.ts';
 import { tunnelOf } from '../../../model/redundancy.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import { formatServer } from '../../../model/state.ts';
@@ -109,7 +109,7 @@ function chosen(all: readonly TunnelSpec[], name: string | null): string {
   const found = name === null && names.length === 1 ? all[0] : all.find((one) => one.name === name);
   if (found !== undefined) return tunnelOf(found.name);
   if (name !== null) throw noSuchTunnel(name, all);
-  throw new UserError(`name one of the tunnels: ${names.join(', ')}`, EXIT.usage);
+  throw wrongUsage(`name one of the tunnels: ${names.join(', ')}`);
 }
 
 /** The copy has the original's name, in the comment of the key if not elsewhere. */
@@ -124,10 +124,7 @@ async function nameFor({ identityFiles: [key] }: TunnelSpec, { ask }: Questions)
 
 function checkDevice(name: string): string {
   if (/^[A-Za-z0-9][A-Za-z0-9_-]{0,24}$/.test(name)) return name;
-  throw new UserError(
-    `${JSON.stringify(name)} is not a name for a device: use letters, digits, '-' and '_', at most 25`,
-    EXIT.usage,
-  );
+  throw wrongUsage(`${JSON.stringify(name)} is not a name for a device: use letters, digits, '-' and '_', at most 25`);
 }
 
 /** The tunnel at each of its servers as it is to be. The key is read once it is made. */
@@ -139,15 +136,13 @@ function renewed({ members, rotation }: CopiedTunnel, user: string, ports: reado
 /** As many ports of the server as the tunnel has, from the one that a person names. */
 function portsFrom(text: string | null, count: number): readonly number[] {
   if (text === null)
-    throw new UserError(
+    throw wrongUsage(
       'a port that is free on the server can be chosen only where that is looked at (--via [me@]server): name one with --port',
-      EXIT.usage,
     );
   const first = /^\d+$/.test(text) ? Number(text) : 0;
   if (first < 1 || first + count - 1 > 65_535)
-    throw new UserError(
+    throw wrongUsage(
       `--port ${JSON.stringify(text)}: it must be a whole number from 1 to 65535${count > 1 ? `, the first of ${count} ports in a row` : ''}`,
-      EXIT.usage,
     );
   return Array.from({ length: count }, (_, index) => first + index);
 }

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import { EXIT } from '../../../lib/exit-code.ts';
-import { UserError } from '../../../lib/user-error.ts';
+import { UserError, wrongUsage } from '../../../lib/user-error.ts';
 import { asFailure, hintFor } from '../../../model/failure.ts';
 import { isMeant } from '../../../model/redundancy.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
@@ -154,7 +154,7 @@ export function pairLogins(
 ): readonly number[] {
   if (logins.length !== members.length) {
     const servers = members.map(({ host, port }) => `--via me@${host}${port === 22 ? '' : `:${port}`}`).join(' ');
-    throw new UserError(`name a login of yours for each server of the tunnel, and no other: ${servers}`, EXIT.usage);
+    throw wrongUsage(`name a login of yours for each server of the tunnel, and no other: ${servers}`);
   }
   const left = new Set(logins.keys());
   const take = (index: number | undefined) => {

@@ -3,8 +3,7 @@ import { systemEnvironment } from '../../../config/input/environment.ts';
 import { createIdentityCache } from '../../../connection/auth/identity-cache.ts';
 import { loadCredentials } from '../../../connection/auth/credentials.ts';
 import { systemClock } from '../../../lib/async/clock.ts';
-import { EXIT } from '../../../lib/exit-code.ts';
-import { UserError } from '../../../lib/user-error.ts';
+import { wrongUsage } from '../../../lib/user-error.ts';
 import { asFailure } from '../../../model/failure.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import type { NewTunnel } from '../../../setup/new-config.ts';
@@ -60,7 +59,7 @@ async function useOfKey(spec: TunnelSpec, mayBeOwn: boolean, questions: Question
   if (problem === null) return { type: 'as-it-is' };
   const { interactive, yes, ask } = questions;
   if (!interactive || yes || spec.passphraseFile !== null)
-    throw new UserError(`${problem}\n${NOBODY}. Use ${waysOut(mayBeOwn)}`, EXIT.usage);
+    throw wrongUsage(`${problem}\n${NOBODY}. Use ${waysOut(mayBeOwn)}`);
   report(`${problem}\n  ${NOBODY}`);
   return await askFor(
     ask,
@@ -70,7 +69,7 @@ async function useOfKey(spec: TunnelSpec, mayBeOwn: boolean, questions: Question
       if (mayBeOwn && answer === 'own') return { type: 'own-key' };
       const path = fromHere(answer);
       const closed = await whyClosed({ ...spec, passphraseFile: path });
-      if (closed !== null) throw new UserError(closed, EXIT.usage);
+      if (closed !== null) throw wrongUsage(closed);
       return { type: 'passphrase-file', path };
     },
     waysOut(mayBeOwn),

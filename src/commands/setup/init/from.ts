@@ -15,7 +15,7 @@ import { isOfLinux, type Keeper } from '../../../install/keepers/keeper.ts';
 import { type OldMachine, thisMachine } from '../../../install/keepers/machine.ts';
 import { type FromPlan, planFrom } from '../../../install/keepers/plan-from.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
-import { UserError } from '../../../lib/user-error.ts';
+import { wrongUsage } from '../../../lib/user-error.ts';
 import { install, lockFile } from '../../service/install.ts';
 import { requireSystemd } from '../../service/require-systemd.ts';
 import { isInOwnUnit, runInOwnUnit } from '../../service/takeover/own-unit.ts';
@@ -43,16 +43,13 @@ export async function initFrom(
   outcome: Outcome,
 ): Promise<number> {
   if (process.platform === 'darwin') {
-    if (flag !== null) throw new UserError('--from makes tunnels of the service: leave --config out', EXIT.usage);
+    if (flag !== null) throw wrongUsage('--from makes tunnels of the service: leave --config out');
     const { initFromLaunchd } = await import('./from-launchd.ts');
     const apply = applySteps(options.dryRun, runProgram);
     return await initFromLaunchd(what, options, questions, outcome, systemEnvironment(), apply);
   }
   if (flag !== null && flag !== CONFIG)
-    throw new UserError(
-      `--from makes tunnels of the service, whose configuration is ${CONFIG}: leave --config out`,
-      EXIT.usage,
-    );
+    throw wrongUsage(`--from makes tunnels of the service, whose configuration is ${CONFIG}: leave --config out`);
   requireSystemd(false);
   const result = await withLock(lockFile(false), async () => {
     const machine = await thisMachine(runProgram);

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { changing } from '../../../config/change-lock.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import { errorCode, errorText } from '../../../lib/text.ts';
-import { asUserError, UserError } from '../../../lib/user-error.ts';
+import { asUserError, UserError, wrongUsage } from '../../../lib/user-error.ts';
 import { findConfig } from '../../find/config-file.ts';
 import { printOnlyJson } from '../../text/only-json.ts';
 import { type Questions, withQuestions } from '../../text/prompt.ts';
@@ -54,7 +54,7 @@ async function fromOrNew(
 ): Promise<number> {
   const from = options.from ?? (isBare(options) && (await offerFrom(flag, questions)) ? 'autossh' : null);
   if (from !== null && options.server !== null)
-    throw new UserError('--from takes over what is there: leave the server out', EXIT.usage);
+    throw wrongUsage('--from takes over what is there: leave the server out');
   if (from !== null) return await initFrom(flag, from, options, questions, outcome);
   const file = resolve(await findConfig(flag));
   const make = () => makeTunnel(file, flag ?? file, options, questions, outcome);

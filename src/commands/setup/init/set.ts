@@ -1,6 +1,5 @@
 import { parse } from 'yaml';
-import { EXIT } from '../../../lib/exit-code.ts';
-import { UserError } from '../../../lib/user-error.ts';
+import { wrongUsage } from '../../../lib/user-error.ts';
 import type { NewTunnel } from '../../../setup/new-config.ts';
 import type { EditedValue } from '../../../setup/edit-config.ts';
 
@@ -11,8 +10,7 @@ export function readSettings(given: readonly string[]): Settings {
   return Object.fromEntries(
     given.map((text) => {
       const [, key = '', value = ''] = /^([A-Za-z]+)=(.*)$/s.exec(text) ?? [];
-      if (key === '')
-        throw new UserError(`--set ${JSON.stringify(text)}: it must be KEY=VALUE, such as port=2222`, EXIT.usage);
+      if (key === '') throw wrongUsage(`--set ${JSON.stringify(text)}: it must be KEY=VALUE, such as port=2222`);
       return [key, valueOf(key, value)];
     }),
   );
@@ -24,7 +22,7 @@ function valueOf(key: string, text: string): EditedValue {
     // Words such as yes are kept as they are written.
     return value === null || typeof value === 'boolean' ? text : value;
   } catch {
-    throw new UserError(`--set ${key}: ${JSON.stringify(text)} is no value as YAML has it`, EXIT.usage);
+    throw wrongUsage(`--set ${key}: ${JSON.stringify(text)} is no value as YAML has it`);
   }
 }
 
@@ -32,9 +30,8 @@ function valueOf(key: string, text: string): EditedValue {
 export function withSettings(tunnel: NewTunnel, settings: Settings): NewTunnel {
   const { host, port, user, identityFile, userKnownHostsFile, remoteForward, ...more } = settings;
   if (more['servers'] !== undefined)
-    throw new UserError(
+    throw wrongUsage(
       '--set servers: init sets one server up. Write servers into the file in the place of host, and run on each of the others what `tunneld server-setup NAME@HOST` prints',
-      EXIT.usage,
     );
   return {
     ...tunnel,
@@ -57,10 +54,10 @@ export function withSettings(tunnel: NewTunnel, settings: Settings): NewTunnel {
 /** Whether it is one of TCP is for the configuration to say. */
 function portOf(text: string): number {
   if (/^-?\d+$/.test(text)) return Number(text);
-  throw new UserError(`--set port: it must be a whole number, not ${JSON.stringify(text)}`, EXIT.usage);
+  throw wrongUsage(`--set port: it must be a whole number, not ${JSON.stringify(text)}`);
 }
 
 function word(key: string, value: EditedValue): string {
-  if (typeof value === 'object') throw new UserError(`--set ${key}: it must be one value here`, EXIT.usage);
+  if (typeof value === 'object') throw wrongUsage(`--set ${key}: it must be one value here`);
   return String(value);
 }

@@ -6,8 +6,7 @@ import { readJump } from '../../../config/schema/jump.ts';
 import { canonicalAddress } from '../../../config/values/address.ts';
 import { isBareListener, noTarget, readForward } from '../../../config/values/forward.ts';
 import { BadValue } from '../../../config/values/value.ts';
-import { EXIT } from '../../../lib/exit-code.ts';
-import { UserError } from '../../../lib/user-error.ts';
+import { wrongUsage } from '../../../lib/user-error.ts';
 import { readCertificateFile } from '../../../connection/auth/certificate-file.ts';
 import { TunnelFailure } from '../../../model/failure.ts';
 import { formatAddress, formatEndpoint } from '../../../model/endpoint.ts';
@@ -296,8 +295,4 @@ function named<T>(name: string, read: (text: string) => T, text: string): T {
   } catch (error) {
     throw error instanceof BadValue ? wrongUsage(`${name} ${error.message}`) : error;
   }
-}
-
-function wrongUsage(message: string): UserError {
-  return new UserError(message, EXIT.usage);
 }
