@@ -5,15 +5,15 @@ import { activationSteps } from '../../install/systemd/activation.ts';
 import { bringUp } from '../../install/systemd/bring-up.ts';
 import { type Change, changesOf } from '../../install/steps/apply-changes.ts';
 import { readIfReadable } from '../../lib/files/read-file.ts';
-import { errorText } from '../../lib/text.ts';
 import { UserError, wrongUsage } from '../../lib/user-error.ts';
 import type { Step } from '../../install/steps/step.ts';
 import { withLock } from '../../install/steps/lock.ts';
 import { type Manager, systemManager, UNIT, unitState } from '../../install/systemd/manager.ts';
 import { thisProgram } from '../../install/systemd/program.ts';
 import { runProgram } from '../../install/steps/run-program.ts';
-import { type Plan, planSystem } from '../../install/plan-system.ts';
-import { rollbackScript } from '../../install/takeover/trial.ts';
+import { type Plan, type PlannedTakeover, planSystem } from '../../install/plan-system.ts';
+import { inspectOldService } from '../../install/takeover/old-service.ts';
+import { rollbackScript, takeOver } from '../../install/takeover/trial.ts';
 import { NO_MANAGER, planUser } from '../../install/plan-user.ts';
 import { sleep, systemClock } from '../../lib/async/clock.ts';
 import { VERSION } from '../../lib/version.ts';
@@ -21,12 +21,12 @@ import { daemonStatus } from '../find/daemon-status.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { installLaunchd, type InstallOptions } from './install-launchd.ts';
 import { applySteps, printChanges, reportChange } from '../text/changes-text.ts';
-import { isInOwnUnit, runInOwnUnit, writeToJournal } from './takeover/own-unit.ts';
+import { inJournal, isInOwnUnit, runInOwnUnit, writeToJournal } from './takeover/own-unit.ts';
 import { confirmOnce, NoTerminalError } from '../text/prompt.ts';
 import { requireSystemd } from './require-systemd.ts';
 import { outliveTerminal } from '../daemon/apply.ts';
 import { showStatus } from '../daemon/status.ts';
-import { takeOverNow } from './takeover/take-over.ts';
+import { proveService } from './takeover/prove-takeover.ts';
 import { report } from '../text/report.ts';
 
 /** Makes tunneld a service of this system, or of this user: run again, it changes nothing. */
@@ -87,21 +87,18 @@ async function work(flag: string | null, options: InstallOptions): Promise<'done
   return 'done';
 }
 
-/** In a unit of its own the result is in the journal, too: its caller may be gone with the tunnel. */
-async function bringUpNow(
-  { state, manager }: Plan,
-  changes: readonly Change[],
-  activation: readonly Step[],
-): Promise<void> {
+/** Replaces the unit that ran ssh by the service, and waits until it is as up as the old one. */
+async function takeOverNow({ state, manager }: Plan, takeover: PlannedTakeover, changes: readonly Change[]) {
+  await writeToJournal('tunneld takes the place of the old tunnel.service, on trial');
+  const old = await inspectOldService(manager);
+  const prove = () => proveService(old, takeover.tunnels);
+  await inJournal(() => takeOver(takeover, changes, state, manager, prove, reportChange), 'tunneld has taken over');
+}
+
+async function bringUpNow({ state, manager }: Plan, changes: readonly Change[], activation: readonly Step[]) {
   outliveTerminal();
-  const write = isInOwnUnit() ? writeToJournal : () => Promise.resolve();
-  try {
-    await bringUp(changes, activation, state, withoutHangUp(manager), reportChange);
-    await write(`${UNIT} is installed`);
-  } catch (error) {
-    await write(errorText(error));
-    throw error;
-  }
+  const work = () => bringUp(changes, activation, state, withoutHangUp(manager), reportChange);
+  await (isInOwnUnit() ? inJournal(work, `${UNIT} is installed`) : work());
 }
 
 /** Its programs, too, go on when the terminal is gone. */

@@ -5,13 +5,25 @@ import { withLock } from '../../../install/steps/lock.ts';
 import { mustRun, runProgram } from '../../../install/steps/run-program.ts';
 import { execWords } from '../../../install/systemd/unit-file.ts';
 import { systemClock, type Clock } from '../../../lib/async/clock.ts';
+import { errorText } from '../../../lib/text.ts';
 
 /** Whether runInOwnUnit() has started this process. */
 export function isInOwnUnit(): boolean {
   return process.env[MARK] !== undefined;
 }
 
-/** For a caller that has lost the connection meanwhile. */
+/** Does work whose end is in the journal, too, for a caller that has lost the connection meanwhile. */
+export async function inJournal<T>(work: () => Promise<T>, done: string): Promise<T> {
+  try {
+    const result = await work();
+    await writeToJournal(done);
+    return result;
+  } catch (error) {
+    await writeToJournal(errorText(error));
+    throw error;
+  }
+}
+
 export async function writeToJournal(text: string): Promise<void> {
   await runProgram(['systemd-cat', `--identifier=${NAME}`, 'echo', text]);
 }

@@ -26,7 +26,7 @@ import { confirm } from '../../daemon/confirm.ts';
 import { tryToHandOverKeys } from '../../daemon/reload.ts';
 import { request } from '../../find/daemon-request.ts';
 import { proveService } from '../../service/takeover/prove-takeover.ts';
-import { writeToJournal } from '../../service/takeover/own-unit.ts';
+import { inJournal, writeToJournal } from '../../service/takeover/own-unit.ts';
 import { reportChange } from '../../text/changes-text.ts';
 import { report } from '../../text/report.ts';
 import { logInOnce } from './log-in-once.ts';
@@ -53,9 +53,8 @@ export async function takeOverKeepers(
   changes: readonly Change[],
   machine: OldMachine,
 ): Promise<number> {
-  const names = from.taken.map(({ name }) => name).join(', ');
-  await writeToJournal(`tunneld takes the place of ${names}, on trial`);
-  try {
+  await writeToJournal(`tunneld takes the place of ${from.taken.map(({ name }) => name).join(', ')}, on trial`);
+  return await inJournal(async () => {
     const notDisabled: string[] = [];
     const old = await oldKeepers(from, plan, machine, notDisabled);
     const prove = await proofOf(from, plan, machine);
@@ -63,12 +62,8 @@ export async function takeOverKeepers(
     // The service does not run: its unit is on trial, in memory, until the tunnels are up.
     else await takeOver(plan.trial!, changes, plan.state, plan.manager, prove, reportChange, old);
     for (const name of from.tunnels) report(`${name} is up, in the place of what kept it up before`);
-    await writeToJournal('tunneld has taken over');
     return notDisabled.length > 0 ? EXIT.failed : EXIT.ok;
-  } catch (error) {
-    await writeToJournal(errorText(error));
-    throw error;
-  }
+  }, 'tunneld has taken over');
 }
 
 async function oldKeepers(from: FromPlan, plan: Plan, machine: OldMachine, notDisabled: string[]): Promise<OldKeepers> {
