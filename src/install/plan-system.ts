@@ -17,7 +17,8 @@ import {
   unitState,
   type UnitState,
 } from './systemd/manager.ts';
-import type { UnitContext } from './takeover/old-unit.ts';
+import type { OldCommand, UnitContext } from './takeover/old-unit.ts';
+import type { UnitTrial } from './takeover/trial.ts';
 import { CONFIG, ETC, SERVICE_USER, STATE, UNIT_FILE } from './systemd/service-paths.ts';
 import { readOldText } from './steps/old-text.ts';
 import { checkProgram, type Program } from './systemd/program.ts';
@@ -37,23 +38,13 @@ export interface Plan {
   readonly state: UnitState;
   /** The command line of the daemon; null where a packaged unit decides it. */
   readonly argv: readonly string[] | null;
-  readonly question: string | null;
-  /** Set where the service replaces a unit that runs ssh. */
-  readonly takeover: PlannedTakeover | null;
+  /** Set where the service replaces a unit that runs ssh: what is asked before, and the tunnels that do what it does. */
+  readonly takeover: { readonly question: string; readonly tunnels: readonly string[] } | null;
   readonly notes: readonly string[];
   /** The configuration file, by which the daemon is found. */
   readonly config: string;
   /** The unit of the system's service, on trial first where something else is replaced; null for a user's. */
-  readonly trial: Pick<PlannedTakeover, 'unit' | 'unitSteps'> | null;
-}
-
-export interface PlannedTakeover {
-  /** The text of the new unit. */
-  readonly unit: string;
-  /** Those of the steps that concern the unit file. */
-  readonly unitSteps: readonly Step[];
-  /** Names of the tunnels that replace the old unit. */
-  readonly tunnels: readonly string[];
+  readonly trial: UnitTrial | null;
 }
 
 export interface SystemRequest {
@@ -78,7 +69,6 @@ export async function planSystem({ copyFrom, program, here, run, config }: Syste
   const unit = program.packagedUnit === null ? ourUnit(program, systemd) : await readFile(program.packagedUnit, 'utf8');
   const unitSteps = stepsOfUnit(program, unit, own);
   const backup = old === null ? null : await backupOf(own, state);
-  const command = old === null ? '' : escapeControls([old.command.program, ...old.command.args].join(' '));
   const before = [
     { type: 'user', name: SERVICE_USER, home: STATE },
     { type: 'directory', path: ETC, mode: 0o750, owner: 'root', group: SERVICE_USER },
@@ -92,15 +82,16 @@ export async function planSystem({ copyFrom, program, here, run, config }: Syste
     manager,
     state,
     argv: program.argv === null ? null : [...program.argv, 'run'],
-    question:
-      old === null
-        ? null
-        : `${state.fragment} runs \`${command}\` as ${old.command.user}. Let tunneld do this instead?`,
-    takeover: old === null ? null : { unit, unitSteps: ofUnit, tunnels: wanted.tunnels },
+    takeover: old === null ? null : { question: questionOf(old.command, state), tunnels: wanted.tunnels },
     notes: [...(old?.command.droppedSettings ?? []), ...wanted.notes, ...(backup?.notes ?? [])].map(escapeControls),
     config: CONFIG,
     trial: { unit, unitSteps: ofUnit },
   };
+}
+
+function questionOf({ program, args, user }: OldCommand, { fragment }: UnitState): string {
+  const command = escapeControls([program, ...args].join(' '));
+  return `${fragment} runs \`${command}\` as ${user}. Let tunneld do this instead?`;
 }
 
 /** Checks that the directories are writable, and that accounts and files meet the needs of the service. */

@@ -63,7 +63,6 @@ export async function planUser({ copyFrom, program, here, run }: Omit<SystemRequ
     manager,
     state: await unitState(manager),
     argv: program.argv === null ? null : [...program.argv, 'run', '--config', config],
-    question: null,
     takeover: null,
     trial: null,
     notes: [await lingerNote(userName, run)],

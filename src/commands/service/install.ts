@@ -11,7 +11,7 @@ import { withLock } from '../../install/steps/lock.ts';
 import { type Manager, systemManager, UNIT, unitState } from '../../install/systemd/manager.ts';
 import { thisProgram } from '../../install/systemd/program.ts';
 import { runProgram } from '../../install/steps/run-program.ts';
-import { type Plan, type PlannedTakeover, planSystem } from '../../install/plan-system.ts';
+import { type Plan, planSystem } from '../../install/plan-system.ts';
 import { inspectOldService } from '../../install/takeover/old-service.ts';
 import { rollbackScript, takeOver } from '../../install/takeover/trial.ts';
 import { NO_MANAGER, planUser } from '../../install/plan-user.ts';
@@ -80,7 +80,7 @@ async function work(flag: string | null, options: InstallOptions): Promise<'done
   if (options.start) await refuseAnother(plan);
   await confirmPlan(plan, all, options);
   if (endsTunnel(plan, activation, options) && !isInOwnUnit()) return 'in own unit';
-  if (plan.takeover !== null) await takeOverNow(plan, plan.takeover, changes);
+  if (plan.takeover !== null) await takeOverNow(plan, plan.takeover.tunnels, changes);
   else await bringUpNow(plan, changes, activation);
   await reportInstalled(plan);
   if (options.start) await showStatusSoon(plan.config);
@@ -88,11 +88,11 @@ async function work(flag: string | null, options: InstallOptions): Promise<'done
 }
 
 /** Replaces the unit that ran ssh by the service, and waits until it is as up as the old one. */
-async function takeOverNow({ state, manager }: Plan, takeover: PlannedTakeover, changes: readonly Change[]) {
+async function takeOverNow({ state, manager, trial }: Plan, tunnels: readonly string[], changes: readonly Change[]) {
   await writeToJournal('tunneld takes the place of the old tunnel.service, on trial');
   const old = await inspectOldService(manager);
-  const prove = () => proveService(old, takeover.tunnels);
-  await inJournal(() => takeOver(takeover, changes, state, manager, prove, reportChange), 'tunneld has taken over');
+  const prove = () => proveService(old, tunnels);
+  await inJournal(() => takeOver(trial!, changes, state, manager, prove, reportChange), 'tunneld has taken over');
 }
 
 async function bringUpNow({ state, manager }: Plan, changes: readonly Change[], activation: readonly Step[]) {
@@ -124,8 +124,8 @@ async function reportNothingToDo(plan: Plan): Promise<void> {
 }
 
 /** Two daemons cannot listen on one control socket, and systemd would remove its directory with the service that fails. */
-async function refuseAnother({ state, config, question }: Plan): Promise<void> {
-  if (question === null && state.active !== 'inactive' && state.active !== 'failed') return;
+async function refuseAnother({ state, config, takeover }: Plan): Promise<void> {
+  if (takeover === null && state.active !== 'inactive' && state.active !== 'failed') return;
   const socket = defaultControlSocket(systemEnvironment());
   if (!(await acceptsConnections(socket))) return;
   const pid = (await daemonStatus(config))?.pid;
@@ -139,10 +139,10 @@ function restartCommand({ manager }: Plan): string {
   return [...(manager.systemctl.length === 1 ? ['sudo'] : []), ...manager.systemctl, 'restart', 'tunnel'].join(' ');
 }
 
-async function confirmPlan(plan: Plan, all: readonly Change[], { yes }: InstallOptions): Promise<void> {
-  if (plan.question === null) return;
+async function confirmPlan({ takeover }: Plan, all: readonly Change[], { yes }: InstallOptions): Promise<void> {
+  if (takeover === null) return;
   try {
-    if (!(await confirmOnce(yes, plan.question))) throw new UserError('nothing was changed');
+    if (!(await confirmOnce(yes, takeover.question))) throw new UserError('nothing was changed');
   } catch (error) {
     if (!(error instanceof NoTerminalError)) throw error;
     printChanges(all);

@@ -21,15 +21,6 @@ import { ownerOfPath, asUser } from '../steps/effective-user.ts';
 import { CONFIG, ETC, SERVICE_USER, serviceEnvironment, STATE } from '../systemd/service-paths.ts';
 import type { Step } from '../steps/step.ts';
 
-/** The configuration and files with which the service does what a unit with ssh did. */
-export interface Takeover {
-  readonly yaml: string;
-  /** Copies of the keys, and known_hosts. */
-  readonly files: readonly Step[];
-  /** What will differ, and what was left out. */
-  readonly notes: readonly string[];
-}
-
 /** A command, and whose files it uses. */
 export interface OwnedCommand {
   readonly command: OldCommand;
@@ -39,7 +30,7 @@ export interface OwnedCommand {
 }
 
 /** The tunnels with which the service does what old commands did. */
-export interface OldTunnels {
+interface OldTunnels {
   readonly config: Config;
   /** Copies of the keys and passwords, and known_hosts. */
   readonly files: readonly Step[];
@@ -48,7 +39,11 @@ export interface OldTunnels {
 }
 
 /** Plans a takeover: reads the files of the old command with its user's rights, and plans copies that the service can read. */
-export async function planTakeover(command: OldCommand, account: Account, here: ConfigEnvironment): Promise<Takeover> {
+export async function planTakeover(
+  command: OldCommand,
+  account: Account,
+  here: ConfigEnvironment,
+): Promise<Omit<OldTunnels, 'config'> & { readonly yaml: string }> {
   const { config, files, notes } = await planTunnels([{ command, account }], new Set(), here);
   const service = serviceEnvironment(here);
   const line = escapeControls([command.program, ...command.args].join(' '));

@@ -42,13 +42,19 @@ const NONE: OldKeepers = {
   disable: () => Promise.resolve(),
 };
 
+/** The text of a new unit, and the steps that concern its file. */
+export interface UnitTrial {
+  readonly unit: string;
+  readonly unitSteps: readonly Step[];
+}
+
 /**
  * Replaces the old service with the new one, on trial until `prove` resolves. Where it rejects, or anything fails, all changes are
- * reverted, and the old service runs again. `unit` is the text of the new unit, and of the changes those of `unitSteps` make it permanent;
- * the old service uses none of the other files.
+ * reverted, and the old service runs again. Of the changes those of `unitSteps` make the new unit permanent; the old service uses none of
+ * the other files.
  */
 export async function takeOver(
-  { unit, unitSteps }: { readonly unit: string; readonly unitSteps: readonly Step[] },
+  { unit, unitSteps }: UnitTrial,
   changes: readonly Change[],
   before: UnitState,
   manager: Manager,

@@ -11,7 +11,6 @@ export interface ServerLook extends PortFacts {
   readonly system: 'linux' | 'macos' | 'nixos' | 'other';
   /** How this login becomes root. */
   readonly root: WayToRoot;
-  readonly hasSshd: boolean;
   /** The user that the tunnel is to log in as. */
   readonly user: ServerUser | null;
   /** A name like the user's that no user of the server has; empty where none was found. */
@@ -49,7 +48,6 @@ say() { printf '%s\t%s\n' "$1" "$(printf '%s' "$2" | tr '\n\t' '  ')"; }
 passwd() { if command -v getent >/dev/null 2>&1; then getent passwd "$1"; else dscl . -read "/Users/$1" UniqueID 2>/dev/null; fi; }
 if [ -e /etc/NIXOS ]; then say system NixOS; else say system "$(uname -s)"; fi
 say root "$root"
-if command -v sshd >/dev/null 2>&1; then say sshd yes; fi
 entry=$(passwd "$user") || entry=
 if [ -n "$entry" ]; then
   say user "$entry"
@@ -89,7 +87,6 @@ export function readLook(text: string, user: string): ServerLook | null {
   return {
     system: SYSTEMS[one('system') ?? ''] ?? 'other',
     root: root === 'is' || root === 'free' || root === 'asks' ? root : 'never',
-    hasSshd: one('sshd') !== null,
     user: readUser(one('user'), one('ours') === null ? null : all('line')),
     freeName: /^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/.test(one('free') ?? '') ? one('free')! : `${user.slice(0, 28)}2`,
     promised: all('promised').flatMap(readPromise),
