@@ -1,4 +1,4 @@
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { NotUnderstood } from '../takeover/not-understood.ts';
 import type { OldCommand } from '../takeover/old-unit.ts';
 import type { OldPassword } from '../takeover/ssh-command.ts';
@@ -13,19 +13,12 @@ export function keepersOfProcesses(machine: OldMachine, others: readonly Keeper[
     .filter((process) => isLeftAlone(process, machine) && !unitsOf(process).some((unit) => units.has(unit)))
     .flatMap((process) => {
       const found = readProcess(process, machine);
-      const command = typeof found === 'string' ? asCommand(process, machine, null) : found;
+      const isHidden = typeof found === 'string';
+      const command = isHidden ? asCommand(process, machine, null) : found;
       if (!isTunnel(command) || known.has(signatureOf(command))) return [];
-      return [
-        {
-          name: `process ${process.pid}`,
-          file: null,
-          commands: typeof found === 'string' ? [] : [found],
-          why: typeof found === 'string' ? found : null,
-          enabled: false,
-          running: true,
-          hold: { type: 'process', pid: process.pid } as const,
-        },
-      ];
+      const hold = { type: 'process', pid: process.pid } as const;
+      const about = { name: `process ${process.pid}`, file: null, enabled: false, running: true, hold };
+      return [isHidden ? { ...about, commands: [], why: found } : { ...about, commands: [command], why: null }];
     });
 }
 
@@ -118,11 +111,7 @@ function readProcess(process: OldProcess, machine: OldMachine): OldCommand | str
   const file = /^-f(.*)$/.exec(above.argv.find((word) => word.startsWith('-f')) ?? '');
   const path = file === null ? null : file[1] || above.argv[above.argv.indexOf('-f') + 1];
   const text = above.argv.includes('-e') ? above.environment['SSHPASS'] : undefined;
-  if (path)
-    return asCommand(process, machine, {
-      type: 'file',
-      path: path.startsWith('/') ? path : `${above.directory}/${path}`,
-    });
+  if (path) return asCommand(process, machine, { type: 'file', path: resolve(above.directory, path) });
   if (text !== undefined) return asCommand(process, machine, { type: 'text', text });
   return 'sshpass hides its password: put it into a file that only its user can read, and start it with sshpass -f FILE';
 }

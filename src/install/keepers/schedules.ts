@@ -37,7 +37,7 @@ function keepersOfTab(file: string, owner: string | null, machine: OldMachine): 
     if (entry === null || !/\bssh\b|autossh|\//.test(entry.command)) return [];
     const environment = environmentOf(entry.user, { PATH: '/usr/bin:/bin', SHELL: '/bin/sh', ...variables }, machine);
     const around = surroundings(entry.user, environment, machine);
-    return keepersAt(`${file}:${index + 1}`, file, [index, index], { ...entry, environment, text: line }, machine, () =>
+    return keepersAt(file, { ...entry, environment, lines: [index, index], text: line }, machine, () =>
       sshCommandsOf(entry.command, around),
     );
   });
@@ -64,8 +64,8 @@ export function keepersOfBoot(machine: OldMachine): readonly Keeper[] {
       return shellCommands(text, around).flatMap((command) => {
         const { lines, nested } = command;
         const own = all.slice(lines[0], lines[1] + 1).join('\n');
-        const hold = { user: 'root', command: own, text: own, environment: command.environment };
-        return keepersAt(`${file}:${lines[0] + 1}`, file, lines, hold, machine, () => {
+        const started = { user: 'root', command: own, text: own, lines, environment: command.environment };
+        return keepersAt(file, started, machine, () => {
           const found = sshCommandsIn(command, around);
           if (nested && found.some(isTunnel))
             throw new NotUnderstood('it stands within a loop or a condition, out of which it cannot be taken');
@@ -75,42 +75,37 @@ export function keepersOfBoot(machine: OldMachine): readonly Keeper[] {
     } catch (error) {
       if (!(error instanceof NotUnderstood)) throw error;
       if (!/^[^#\n]*\b(?:auto)?ssh\s+-/m.test(text)) return [];
-      return [unreadable(file, file, [0, 0], escapeControls(error.message))];
+      const hold = { type: 'lines', lines: [0, 0], text: '', user: 'root', command: '', environment: {} } as const;
+      return [{ name: file, file, ...unreadable(error), enabled: true, hold }];
     }
   });
 }
 
-type Started = Pick<Extract<Keeper['hold'], { type: 'lines' }>, 'user' | 'command' | 'environment' | 'text'>;
+type Started = Omit<Extract<Keeper['hold'], { type: 'lines' }>, 'type'>;
 
 /** One, or none where nothing of ssh is started there. */
 function keepersAt(
-  name: string,
   file: string,
-  lines: readonly [number, number],
   started: Started,
   machine: OldMachine,
   read: () => readonly SshCommand[],
 ): readonly Keeper[] {
+  const name = `${file}:${started.lines[0] + 1}`;
+  const about = { name, file, enabled: true, hold: { type: 'lines', ...started } } as const;
   try {
     const found = read().filter(isTunnel);
     if (found.length === 0) return [];
     const commands = found.map((command) => ({ ...command, user: command.user ?? started.user, droppedSettings: [] }));
     const running = commands.some((command) => familyOf(command, machine).length > 0);
-    return [{ name, file, commands, why: null, enabled: true, running, hold: { type: 'lines', lines, ...started } }];
+    return [{ ...about, commands, why: null, running }];
   } catch (error) {
     if (!(error instanceof NotUnderstood)) throw error;
-    return [unreadable(name, file, lines, escapeControls(error.message), started)];
+    return [{ ...about, ...unreadable(error) }];
   }
 }
 
-function unreadable(
-  name: string,
-  file: string,
-  lines: readonly [number, number],
-  why: string,
-  started: Started = { user: 'root', command: '', environment: {}, text: '' },
-): Keeper {
-  return { name, file, commands: [], why, enabled: true, running: false, hold: { type: 'lines', lines, ...started } };
+function unreadable({ message }: NotUnderstood) {
+  return { commands: [], why: escapeControls(message), running: false };
 }
 
 function environmentOf(user: string, variables: Readonly<Record<string, string>>, { accounts }: OldMachine) {
