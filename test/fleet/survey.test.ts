@@ -5,7 +5,7 @@ import type { Channel } from '../../src/connection/ssh/connection.ts';
 import type { FleetDevice } from '../../src/fleet/document.ts';
 import { createSurvey, lookAtPorts, type Sights } from '../../src/fleet/survey.ts';
 import { administrator } from '../../src/commands/find/administrator.ts';
-import { processTurns } from '../../src/commands/find/process-turns.ts';
+import { processTurns } from '../../src/commands/find/login-deps.ts';
 import { systemEnvironment } from '../../src/config/input/environment.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';

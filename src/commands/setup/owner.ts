@@ -61,7 +61,14 @@ export async function openOwner(admin: TunnelSpec, user: string, questions: Ques
     return {
       look,
       login: name,
-      setUp: (spec, all, jump, asked, spare = false) => setUp({ login, look, name, spare }, spec, all, jump, asked),
+      setUp: async (spec, all, jump, asked, spare = false) => {
+        const setup = await setupFor(spec, all, jump);
+        const script = setUpScript(setup, look.system === 'macos' ? MACOS : LINUX, formatServer(spec), spare);
+        report(['this will change', ...summaryOf(setup, look, name, spare)].join('\n'));
+        await confirmScript(script, asked);
+        const said = await runAsRoot(login, look, script, name, asked);
+        return { changed: !said.includes(NOTHING_CHANGED), spare: spare ? readSpare(said) : null };
+      },
       close: () => login.close(),
     };
   } catch (error) {
@@ -191,37 +198,35 @@ async function agreeOnPort(
   forward: string,
   user: string,
   before: readonly string[],
-  { look, login }: Owner,
+  owner: Owner,
   own: Own,
   questions: Questions,
 ): Promise<string> {
+  const { look, login } = owner;
   const port = forwardPort(forward);
   if (port === null) return forward;
-  const taken = before.flatMap((one) => {
-    const other = forwardPort(one);
-    return typeof other === 'number' ? [other] : [];
-  });
+  const taken = before.map(forwardPort).filter((other) => typeof other === 'number');
   const free = nextFreePort(look, user, taken);
   if (port === 'auto') {
     if (free === null) throw rangeIsFull(look);
     report(`the server's port for this device is ${free}`);
     return withPort(forward, free);
   }
-  const owner = promisedTo(look, port, user);
+  const holder = promisedTo(look, port, user);
   const isMine = look.promised.some((one) => one.port === port && one.user === user);
   const isBusy = !isMine && !own.configured && look.listening.includes(port);
-  if (owner === null && !isBusy) return forward;
+  if (holder === null && !isBusy) return forward;
   const what =
-    owner === null
+    holder === null
       ? `port ${port} of ${login} is in use by a program there`
-      : `port ${port} of ${login} is promised to the user ${owner}`;
+      : `port ${port} of ${login} is promised to the user ${holder}`;
   if (own.configured || !questions.interactive || free === null)
     throw new UserError(
       `${what}: choose another port${free === null ? '' : `, such as ${free} (-R ${withPort(forward, free)})`}`,
     );
   report(what);
   const answer = await askFor(questions.ask, 'Another port of the server', String(free), portNumber);
-  return await agreeOnPort(withPort(forward, answer), user, before, { look, login } as Owner, own, questions);
+  return await agreeOnPort(withPort(forward, answer), user, before, owner, own, questions);
 }
 
 function rangeIsFull({ range }: ServerLook): UserError {
@@ -230,25 +235,15 @@ function rangeIsFull({ range }: ServerLook): UserError {
   );
 }
 
-interface Reached {
-  readonly login: OpenLogin;
-  readonly look: ServerLook;
-  readonly name: string;
-  readonly spare: boolean;
-}
-
-async function setUp(
-  { login, look, name, spare }: Reached,
-  spec: TunnelSpec,
-  all: readonly TunnelSpec[],
-  jump: boolean,
-  questions: Questions,
-): Promise<SetUpResult> {
-  const setup = await setupFor(spec, all, jump);
-  const script = setUpScript(setup, look.system === 'macos' ? MACOS : LINUX, formatServer(spec), spare);
-  report(['this will change', ...summaryOf(setup, look, name, spare)].join('\n'));
-  await confirmScript(script, questions);
-  const shell = rootShell(look.root, script, name, questions.person);
+/** Resolves with the lines that the script has printed. */
+async function runAsRoot(
+  login: OpenLogin,
+  { root }: ServerLook,
+  script: string,
+  name: string,
+  { person }: Questions,
+): Promise<readonly string[]> {
+  const shell = rootShell(root, script, name, person);
   const limits = { limit: LOOK_BYTES, ms: SETUP_MS, clock: systemClock };
   const { code, stdout, stderr } = await runThere(login, shell.command, shell.conversation, limits, NEVER).catch(
     (error: unknown) => {
@@ -264,7 +259,7 @@ async function setUp(
     const said = stdout.toString('utf8').split('\n');
     for (const line of said.filter((text) => text !== '' && !text.startsWith(' ')))
       report(`server: ${line.replace(/:$/, '')}`);
-    return { changed: !said.includes(NOTHING_CHANGED), spare: spare ? readSpare(said) : null };
+    return said;
   }
   if (!shell.hasBegun())
     throw new UserError(

@@ -14,6 +14,7 @@ import {
 import { systemClock } from '../../lib/async/clock.ts';
 import { CA_SIGNATURE_ALGORITHMS } from '../../model/algorithms.ts';
 import { certificateText } from '../../model/host-certificate.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
 import { describeEntry, where } from '../../connection/known-hosts/explain.ts';
 import { fingerprint } from '../../connection/known-hosts/key-blob.ts';
 import { matchesHost } from '../../connection/known-hosts/match.ts';
@@ -21,15 +22,14 @@ import type { KnownHostsEntry, KnownHostsProblem } from '../../connection/known-
 import { checkHostKey, type HostKeyVerdict, type HostQuery } from '../../connection/known-hosts/check.ts';
 import { askFor, type Questions } from '../text/prompt.ts';
 
-export interface HostToTrust {
+/** New keys are written to the first of the user's files; there must be one. */
+export interface HostToTrust extends Pick<
+  TunnelSpec,
+  'userKnownHostsFiles' | 'globalKnownHostsFiles' | 'caSignatureAlgorithms'
+> {
   readonly query: HostQuery;
-  /** New keys are written to the first; there must be one. */
-  readonly userKnownHostsFiles: readonly string[];
-  readonly globalKnownHostsFiles: readonly string[];
   /** Whether a given fingerprint can only be meant for this host. */
   readonly alone: boolean;
-  /** How an authority may have signed; null for the default. */
-  readonly caSignatureAlgorithms: readonly string[] | null;
   /** The option of the command that gives the fingerprint; null where there is none. */
   readonly option: string | null;
   /** Asks the server for its keys. */
@@ -199,18 +199,13 @@ async function choose(
   { ask }: Questions,
   print: (text: string) => void,
 ): Promise<readonly ShownKey[]> {
-  const answer = (
-    given ??
-    (await askFor(
-      ask,
-      `Compare them with what the server itself shows (${HOW_TO_COMPARE}).\nAre they the same? Type yes, or paste one of its lines`,
-      null,
-      yesNoOrFingerprint,
-      option === null
-        ? `log in to ${query.name} with ssh first, which makes its host key known`
-        : `compare them with what the server itself shows (${HOW_TO_COMPARE}), and give the fingerprint: ${option} SHA256:...`,
-    ))
-  ).trim();
+  const comparing = `compare them with what the server itself shows (${HOW_TO_COMPARE})`;
+  const question = `${comparing.replace('c', 'C')}.\nAre they the same? Type yes, or paste one of its lines`;
+  const otherwise =
+    option === null
+      ? `log in to ${query.name} with ssh first, which makes its host key known`
+      : `${comparing}, and give the fingerprint: ${option} SHA256:...`;
+  const answer = (given ?? (await askFor(ask, question, null, yesNoOrFingerprint, otherwise))).trim();
   if (given === null && answer === 'yes') return shown;
   if (given === null && answer === 'no') return [];
   const same = shown.filter(({ fingerprint: text }) => text === fingerprintIn(answer));

@@ -69,12 +69,10 @@ export async function trustRoute(
 /** A server that is reached as a tunnel reaches it, with the known hosts of that login. See HostToTrust. */
 export function hostOf(server: TunnelSpec, alone: boolean, option: string | null): HostToTrust {
   return {
+    ...server,
     query: hostQuery(server.host, server.port, server.hostKeyAlias),
-    userKnownHostsFiles: server.userKnownHostsFiles,
-    globalKnownHostsFiles: server.globalKnownHostsFiles,
     alone,
     option,
-    caSignatureAlgorithms: server.caSignatureAlgorithms,
     scan: () => scanHostKeys(server.host, () => connectTo(server), SCAN_MS, systemClock),
     scanCertificate: () => scanHostCertificate(() => connectTo(server), SCAN_MS, systemClock),
   };

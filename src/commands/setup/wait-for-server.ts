@@ -7,7 +7,7 @@ import { nextDialAt } from '../../net/dial.ts';
 import { serverBehindProxy, firstHop } from '../../net/first-hop.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { checkOnce } from '../find/check-once.ts';
-import { processTurns } from '../find/process-turns.ts';
+import { processTurns } from '../find/login-deps.ts';
 
 /**
  * Checks every few seconds whether the server is ready for the tunnel, and prints what still fails when that changes; after refused

@@ -33,20 +33,15 @@ export function withSettings(tunnel: NewTunnel, settings: Settings): NewTunnel {
     throw wrongUsage(
       '--set servers: init sets one server up. Write servers into the file in the place of host, and run on each of the others what `tunneld server-setup NAME@HOST` prints',
     );
+  const words = Object.entries({ host, user, identityFile, userKnownHostsFile }).flatMap(([key, value]) =>
+    value === undefined ? [] : [[key, word(key, value)]],
+  );
+  const forwards = [remoteForward ?? []].flat() as readonly EditedValue[];
   return {
     ...tunnel,
-    ...(host === undefined ? {} : { host: word('host', host) }),
+    ...Object.fromEntries(words),
     ...(port === undefined ? {} : { port: portOf(word('port', port)) }),
-    ...(user === undefined ? {} : { user: word('user', user) }),
-    ...(identityFile === undefined ? {} : { identityFile: word('identityFile', identityFile) }),
-    ...(userKnownHostsFile === undefined ? {} : { userKnownHostsFile: word('userKnownHostsFile', userKnownHostsFile) }),
-    ...(remoteForward === undefined
-      ? {}
-      : {
-          remoteForward: (Array.isArray(remoteForward) ? remoteForward : [remoteForward]).map((one: EditedValue) =>
-            word('remoteForward', one),
-          ),
-        }),
+    ...(remoteForward === undefined ? {} : { remoteForward: forwards.map((one) => word('remoteForward', one)) }),
     more,
   };
 }
