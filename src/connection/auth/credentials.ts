@@ -12,7 +12,7 @@ import { certificateOf, readCertificateFile } from './certificate-file.ts';
 import { parsePublicBlob } from './key-file.ts';
 import type { IdentityCache } from './identity-cache.ts';
 import { askSecret, type Person } from './person.ts';
-import { loadIdentityFile } from './identity-file.ts';
+import { type LoadedFile, loadIdentityFile } from './identity-file.ts';
 
 /** One key for the login, by itself or with a certificate. */
 export interface Identity {
@@ -66,8 +66,8 @@ export async function loadCredentials(
   const passphrase = lazily(async () =>
     spec.passphraseFile === null ? null : readSecretFile(spec.passphraseFile, 'passphraseFile'),
   );
-  const offered = usesKeys ? await offers({ spec, held, passphrase, cache, person }, failures, notes) : [];
-  const identities = fitting(offered, spec, failures, notes);
+  const reading: Reading = { spec, held, passphrase, cache, person, failures, notes };
+  const identities = usesKeys ? fitting(await offers(reading), reading) : [];
   if (agent !== null && identities.length === 0) notes.push(...describeUnused(agent, held, spec));
 
   const usesPassword = spec.authentications.some((method) => method !== 'publickey');
@@ -83,16 +83,14 @@ export async function loadCredentials(
  * keys, each followed by the certificate beside it where none is configured; then the agent's other keys, which come last because
  * sshd disconnects after MaxAuthTries, 6 by default.
  */
-async function offers(reading: Reading, failures: TunnelFailure[], notes: string[]): Promise<readonly Identity[]> {
-  const { spec, held } = reading;
+async function offers(reading: Reading): Promise<readonly Identity[]> {
+  const { spec, held, failures } = reading;
   const ofFiles: Identity[] = [];
   for (const path of spec.identityFiles) {
-    const found = await readIdentity(path, reading);
-    if (found.failure !== null) failures.push(found.failure);
-    notes.push(...found.notes);
-    if (found.identity === null) continue;
-    ofFiles.push(found.identity);
-    if (spec.certificateFiles.length === 0) ofFiles.push(...(await certificateBeside(path, found.identity, notes)));
+    const identity = await readIdentity(path, reading);
+    if (identity === null) continue;
+    ofFiles.push(identity);
+    if (spec.certificateFiles.length === 0) ofFiles.push(...(await certificateBeside(path, identity, reading)));
   }
   const others = spec.identitiesOnly ? [] : held.flatMap(ofAgent);
   const configured: Identity[] = [];
@@ -113,7 +111,7 @@ async function offers(reading: Reading, failures: TunnelFailure[], notes: string
 }
 
 /** The certificate that ssh-keygen and others write beside a key, where there is one. */
-async function certificateBeside(path: string, identity: Identity, notes: string[]): Promise<readonly Identity[]> {
+async function certificateBeside(path: string, identity: Identity, { notes }: Reading): Promise<readonly Identity[]> {
   const file = certificateOf(path);
   const certificate = await readCertificateFile(file);
   if (certificate instanceof TunnelFailure) {
@@ -141,12 +139,7 @@ function ofAgent(held: HeldKey): readonly Identity[] {
 }
 
 /** Each once, without those that may not be used. */
-function fitting(
-  offered: readonly Identity[],
-  spec: ServerSpec,
-  failures: TunnelFailure[],
-  notes: string[],
-): readonly Identity[] {
+function fitting(offered: readonly Identity[], { spec, failures, notes }: Reading): readonly Identity[] {
   const found = new Map<string, Identity>();
   for (const identity of offered) {
     const { path, comment, fingerprint: print, certificate } = identity;
@@ -193,47 +186,37 @@ interface Reading {
   readonly passphrase: () => Promise<string | null>;
   readonly cache: IdentityCache;
   readonly person: Person | null;
+  /** What cannot be used of what is configured; and of the rest, for a warning. */
+  readonly failures: TunnelFailure[];
+  readonly notes: string[];
 }
 
-/** The key of an identity file, with a passphrase from a person where there is no other. */
-async function readIdentity(path: string, { spec, held, passphrase, cache, person }: Reading): Promise<UsableKey> {
-  const file = await loadIdentityFile(path, spec.passphraseFile, passphrase, cache);
-  const found = usableKey(file, path, held, spec.identityFilesConfigured);
-  const isLocked = found.identity === null && file.key === null && file.failure.code === 'key-passphrase';
-  if (person === null || !isLocked) return found;
-  const typed = () => askSecret(person, `Enter the passphrase of the key ${path} (empty: without this key): `);
-  return usableKey(await loadIdentityFile(path, TYPED, typed, cache), path, held, spec.identityFilesConfigured);
+/**
+ * The key of an identity file, with a passphrase from a person where there is no other: its own, or the agent's where the agent has it;
+ * else null, and the problem with it is noted.
+ */
+async function readIdentity(path: string, reading: Reading): Promise<Identity | null> {
+  const { spec, held, passphrase, cache, person, failures, notes } = reading;
+  const inAgent = (of: LoadedFile) => of.key === null && of.publicKey !== null && heldFor(of.publicKey.blob, held);
+  let file = await loadIdentityFile(path, spec.passphraseFile, passphrase, cache);
+  if (person !== null && file.key === null && file.failure.code === 'key-passphrase' && !inAgent(file)) {
+    const typed = () => askSecret(person, `Enter the passphrase of the key ${path} (empty: without this key): `);
+    file = await loadIdentityFile(path, TYPED, typed, cache);
+  }
+  if (file.key !== null) return describeFile(path, file.key);
+  const { failure, publicKey, exposed } = file;
+  const found = inAgent(file);
+  if (publicKey && found) {
+    if (exposed) notes.push(failure.message);
+    return describeHeld(path, { ...publicKey, comment: found.comment }, found.blob);
+  }
+  if (spec.identityFilesConfigured) failures.push(failure);
+  else if (!isMissing(failure)) notes.push(failure.message);
+  return null;
 }
 
 /** Stands for passphraseFile where a person types the passphrase. */
 const TYPED = '';
-
-interface UsableKey {
-  readonly identity: Identity | null;
-  readonly failure: TunnelFailure | null;
-  readonly notes: readonly string[];
-}
-
-/** The key of an identity file: its own, or the agent's where the agent has it; else the problem with it. */
-function usableKey(
-  file: Awaited<ReturnType<typeof loadIdentityFile>>,
-  path: string,
-  held: readonly HeldKey[],
-  isConfigured: boolean,
-): UsableKey {
-  const nothing = { identity: null, failure: null, notes: [] };
-  if (file.key !== null) return { ...nothing, identity: describeFile(path, file.key) };
-  const { publicKey } = file;
-  const inAgent = publicKey && heldFor(publicKey.blob, held);
-  if (inAgent)
-    return {
-      ...nothing,
-      identity: describeHeld(path, { ...publicKey, comment: inAgent.comment }, inAgent.blob),
-      notes: file.exposed ? [file.failure.message] : [],
-    };
-  if (isConfigured) return { ...nothing, failure: file.failure };
-  return isMissing(file.failure) ? nothing : { ...nothing, notes: [file.failure.message] };
-}
 
 /** The reason for which a key may not be used, or null. */
 function unfit({ keyType, publicKey, certificate }: Identity, spec: ServerSpec): string | null {
