@@ -25,7 +25,7 @@ export function explainRefusal(
     case 'changed':
       return new TunnelFailure(
         'host-key-changed',
-        `${shown}, but the known key is ${listed(verdict.entries)}${inBrackets(notes)}`,
+        `${shown}, but the known key is ${listed(verdict.entries, describeEntry)}${inBrackets(notes)}`,
       );
     case 'unknown': {
       const looked = files.length === 0 ? 'any file' : files.join(', ');
@@ -53,10 +53,10 @@ export function describeProblem({ file, line, message }: KnownHostsProblem): str
   return line === 0 ? `${file} ${message}` : `${file}:${line}: ${message}`;
 }
 
-/** A file can have thousands of lines for one host. */
-function listed(entries: readonly KnownHostsEntry[]): string {
-  const first = entries.slice(0, MAX_LISTED).map(describeEntry);
-  const more = entries.length - first.length;
+/** A file can have thousands of lines for one host, and a certificate many names. */
+export function listed<T>(items: readonly T[], describe: (item: T) => string): string {
+  const first = items.slice(0, MAX_LISTED).map(describe);
+  const more = items.length - first.length;
   return `${first.join(', ')}${more === 0 ? '' : ` and ${more} more`}`;
 }
 

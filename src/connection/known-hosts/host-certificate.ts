@@ -2,6 +2,7 @@ import { printable } from '../../lib/text.ts';
 import { type Certificate, FOREVER, isSigned, LAST_SECOND } from '../ssh/certificate.ts';
 import type { HostCertificate } from '../../model/host-certificate.ts';
 import { isAbout, type HostQuery } from './check.ts';
+import { listed } from './explain.ts';
 import { fingerprint, keyTypeOf } from './key-blob.ts';
 import { matchesGlob } from '../../lib/glob.ts';
 import type { KnownHostsEntry } from './parse.ts';
@@ -67,7 +68,7 @@ function unfitness(
   if (seconds >= validBefore) return `has expired at ${timeText(validBefore)}`;
   if (principals.length === 0) return 'names no host';
   if (!principals.some((name) => name.length <= MAX_PRINCIPAL && matchesGlob(principal, name)))
-    return `is for ${namesText(principals)}`;
+    return `is for ${listed(principals, (name) => printable(name, 255))}`;
   const [option] = criticalOptions;
   if (option !== undefined) return `has the unknown critical option ${printable(option.name, 64)}`;
   if (!caSignatureAlgorithms.includes(signatureAlgorithm))
@@ -77,14 +78,6 @@ function unfitness(
 
 /** Longer than any host name, and short enough that all names of a certificate are compared at once. */
 const MAX_PRINCIPAL = 1022;
-
-function namesText(names: readonly string[]): string {
-  const first = names.slice(0, MAX_NAMES).map((name) => printable(name, 255));
-  const more = names.length - first.length;
-  return `${first.join(', ')}${more === 0 ? '' : ` and ${more} more`}`;
-}
-
-const MAX_NAMES = 8;
 
 /** What a person needs to know of it. */
 export function describeCertificate({ keyId, authority, validBefore }: Certificate): HostCertificate {

@@ -52,28 +52,12 @@ function* parseSections(reader: WireReader): Generator<undefined, RevokedSet> {
   while (!reader.atEnd()) {
     const type = reader.byte();
     const section = new WireReader(reader.string());
-    switch (type) {
-      case CERTIFICATES:
-        found.certificates.push(yield* parseCertificates(section));
-        break;
-      case EXPLICIT_KEY:
-        yield* addAll(found.blobs, section);
-        break;
-      case FINGERPRINT_SHA1:
-        yield* addAll(found.sha1, section, SHA1_BYTES);
-        break;
-      case SIGNATURE:
-        reader.string(); // the first was the key of the signature
-        break;
-      case FINGERPRINT_SHA256:
-        yield* addAll(found.sha256, section, SHA256_BYTES);
-        break;
-      case EXTENSION:
-        refuseCritical(section);
-        break;
-      default:
-        throw new Error(`has a section of the unknown type ${type}`);
-    }
+    const keys = KEYS[type];
+    if (keys !== undefined) yield* addAll(found[keys.set], section, keys.bytes);
+    else if (type === CERTIFICATES) found.certificates.push(yield* parseCertificates(section));
+    else if (type === EXTENSION) refuseCritical(section);
+    else if (type === SIGNATURE) reader.string(); // the first was the key of the signature
+    else throw new Error(`has a section of the unknown type ${type}`);
   }
   return found;
 }
@@ -81,19 +65,20 @@ function* parseSections(reader: WireReader): Generator<undefined, RevokedSet> {
 const MAGIC = Buffer.from('SSHKRL\n\0', 'latin1');
 const UINT64 = 8;
 const CERTIFICATES = 1;
-const EXPLICIT_KEY = 2;
-const FINGERPRINT_SHA1 = 3;
 const SIGNATURE = 4;
-const FINGERPRINT_SHA256 = 5;
 const EXTENSION = 255;
-const SHA1_BYTES = 20;
-const SHA256_BYTES = 32;
+/** Sections of whole keys, and of their digests. */
+const KEYS: Readonly<Record<number, { readonly set: 'blobs' | 'sha1' | 'sha256'; readonly bytes: number | null }>> = {
+  2: { set: 'blobs', bytes: null },
+  3: { set: 'sha1', bytes: 20 },
+  5: { set: 'sha256', bytes: 32 },
+};
 
-function* addAll(set: Set<string>, section: WireReader, length?: number): Generator<undefined, void> {
+function* addAll(set: Set<string>, section: WireReader, length: number | null): Generator<undefined, void> {
   while (!section.atEnd()) {
     yield;
     const item = section.string();
-    if (length !== undefined && item.length !== length) throw new Error(`has a digest of ${item.length} bytes`);
+    if (length !== null && item.length !== length) throw new Error(`has a digest of ${item.length} bytes`);
     set.add(item.toString('base64'));
   }
 }
@@ -110,39 +95,29 @@ function* parseCertificates(section: WireReader): Generator<undefined, RevokedCe
   const serials: ((serial: bigint) => boolean)[] = [];
   while (!section.atEnd()) {
     const type = section.byte();
-    const content = section.string();
-    const part = new WireReader(content);
-    switch (type) {
-      case SERIAL_LIST:
-        serials.push(inList(content));
-        continue;
-      case SERIAL_RANGE:
-        serials.push(inRange(part.uint64(), part.uint64()));
-        break;
-      case SERIAL_BITMAP:
-        serials.push(inBitmap(part.uint64(), part.string()));
-        break;
-      case KEY_ID:
-        while (!part.atEnd()) {
-          yield;
-          keyIds.add(part.string().toString());
-        }
-        break;
-      case CERTIFICATE_EXTENSION:
-        refuseCritical(part);
-        part.string(); // its content
-        break;
-      default:
-        throw new Error(`has a section about certificates of the unknown type ${type}`);
-    }
+    const part = new WireReader(section.string());
+    const parseSerials = SERIALS[type];
+    if (parseSerials !== undefined) serials.push(parseSerials(part));
+    else if (type === CERTIFICATE_EXTENSION) {
+      refuseCritical(part);
+      part.string(); // its content
+    } else if (type === KEY_ID) {
+      while (!part.atEnd()) {
+        yield;
+        keyIds.add(part.string().toString());
+      }
+    } else throw new Error(`has a section about certificates of the unknown type ${type}`);
     if (!part.atEnd()) throw new Error(DAMAGED);
   }
   return { authority: authority.length === 0 ? null : authority, keyIds, serials };
 }
 
-const SERIAL_LIST = 0x20;
-const SERIAL_RANGE = 0x21;
-const SERIAL_BITMAP = 0x22;
+/** A list, a range and a bitmap. */
+const SERIALS: Readonly<Record<number, (part: WireReader) => (serial: bigint) => boolean>> = {
+  0x20: (part) => inList(part.rest()),
+  0x21: (part) => inRange(part.uint64(), part.uint64()),
+  0x22: (part) => inBitmap(part.uint64(), part.string()),
+};
 const KEY_ID = 0x23;
 const CERTIFICATE_EXTENSION = 0x39;
 

@@ -38,6 +38,10 @@ export class WireReader {
     return this.string().toString('latin1');
   }
 
+  rest(): Buffer {
+    return this.bytes(this.#bytes.length - this.#at);
+  }
+
   bytes(count: number): Buffer {
     const end = this.#at + count;
     if (end > this.#bytes.length) throw new RangeError('the bytes end too early');

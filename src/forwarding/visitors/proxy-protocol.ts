@@ -78,15 +78,14 @@ function version2(ends: Ends | null): Buffer {
 /** The bytes of a valid address, in the order of the network. */
 function bytesOf(address: string): readonly number[] {
   if (isIPv4(address)) return address.split('.').map(Number);
-  const [head = '', tail] = address.replace(/(?<=:)\d+\.\d+\.\d+\.\d+$/, (end) => groupsOf(bytesOf(end))).split('::');
-  const [before, after] = [head, tail ?? ''].map((half) =>
-    half === '' ? [] : half.split(':').map((group) => Number.parseInt(group, 16)),
-  ) as [number[], number[]];
-  const zeros = Array.from({ length: tail === undefined ? 0 : 8 - before.length - after.length }, () => 0);
-  return [...before, ...zeros, ...after].flatMap((group) => [group >> 8, group & 0xff]);
-}
-
-/** The end of an IPv6 address that is written as one of IPv4. */
-function groupsOf([a = 0, b = 0, c = 0, d = 0]: readonly number[]): string {
-  return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
+  // In a URL an address has no part that is written as one of IPv4.
+  const { hostname } = new URL(`http://[${address}]`);
+  const [before, after] = hostname
+    .slice(1, -1)
+    .split('::')
+    .map((half) => half.split(':').filter(Boolean)) as [string[], string[]?];
+  const zeros = Array.from({ length: 8 - before.length - (after?.length ?? 0) }, () => '0');
+  return [...before, ...zeros, ...(after ?? [])]
+    .map((group) => Number.parseInt(group, 16))
+    .flatMap((group) => [group >> 8, group & 0xff]);
 }
