@@ -67,7 +67,7 @@ class Connecting {
   readonly #requests: ReturnType<typeof createRequests>;
   readonly #offer = recordOffer();
   readonly #use: ReturnType<typeof trackChannels>;
-  readonly #cancelTimers: (() => void)[] = [];
+  #cancelTimer = () => {};
   #transport: Transport;
   #identification: Identification | null = null;
   #closing = false;
@@ -93,15 +93,13 @@ class Connecting {
     this.#onVisitors();
     return new Promise<SshConnection>((resolve, reject) => {
       signal.addEventListener('abort', onAbort, { once: true });
-      this.#cancelTimers.push(
-        clock.timer(handshakeTimeoutMs, () => {
-          const failure = timeout('the SSH handshake', handshakeTimeoutMs);
-          this.#fail(explainStall(failure, this.#identification?.seen() ?? false));
-        }),
-      );
+      this.#cancelTimer = clock.timer(handshakeTimeoutMs, () => {
+        const failure = timeout('the SSH handshake', handshakeTimeoutMs);
+        this.#fail(explainStall(failure, this.#identification?.seen() ?? false));
+      });
       this.#client.once('ready', () => {
         this.#stage = 'established';
-        this.#cancelAll();
+        this.#cancelTimer();
         signal.removeEventListener('abort', onAbort);
         this.#serverVersion = printable(internalsOf(this.#client)._remoteVer ?? '');
         resolve(this.#connection());
@@ -129,7 +127,7 @@ class Connecting {
    * FIN-WAIT.
    */
   #fail(failure: TunnelFailure): void {
-    for (const cancel of this.#cancelTimers) cancel();
+    this.#cancelTimer();
     const reason =
       this.#hostKeyFailure ??
       (this.#stage === 'authentication'
@@ -142,10 +140,6 @@ class Connecting {
 
   #failAs(error: Error): void {
     this.#fail(translateError(error, this.#stage, ''));
-  }
-
-  #cancelAll(): void {
-    for (const cancel of this.#cancelTimers.splice(0)) cancel();
   }
 
   #onEnds(): void {
@@ -191,8 +185,8 @@ class Connecting {
         hostCertificate: hostCertificate(),
       };
       this.#offer.stop(this.#client);
-      this.#cancelAll();
-      this.#cancelTimers.push(clock.timer(authTimeoutMs, () => this.#fail(timeout('authentication', authTimeoutMs))));
+      this.#cancelTimer();
+      this.#cancelTimer = clock.timer(authTimeoutMs, () => this.#fail(timeout('authentication', authTimeoutMs)));
       onAuthenticating(describeAgreement(agreed));
     });
     this.#client.on('hostkeys', (keys: { getPublicSSH(): Buffer }[]) =>

@@ -8,17 +8,18 @@ import { ProtocolViolation } from './protocol/violations.ts';
 export function listen(
   client: Client,
   endpoint: Endpoint,
-  done: (error: TunnelFailure | null, port: number) => void,
+  done: (port: number) => void,
+  refuse: (failure: TunnelFailure) => void,
 ): void {
   const refused = () =>
-    done(new TunnelFailure('forward-refused', `the server refused to listen on ${formatEndpoint(endpoint)}`), 0);
+    refuse(new TunnelFailure('forward-refused', `the server refused to listen on ${formatEndpoint(endpoint)}`));
   if (endpoint.type === 'unix') {
-    client.openssh_forwardInStreamLocal(endpoint.path, (error) => (error ? refused() : done(null, 0)));
+    client.openssh_forwardInStreamLocal(endpoint.path, (error) => (error ? refused() : done(0)));
   } else {
     client.forwardIn(endpoint.host, endpoint.port, (error, port) => {
       if (error) refused();
       else if (port < 1 || port > 65_535) throw new ProtocolViolation(`it says that it listens on port ${port}`);
-      else done(null, port);
+      else done(port);
     });
   }
 }

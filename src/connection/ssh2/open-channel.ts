@@ -9,11 +9,11 @@ export function openChannel(
   client: Client,
   endpoint: Endpoint,
   from: Originator,
-  done: (error: TunnelFailure | null, channel: Channel) => void,
+  done: (channel: Channel) => void,
+  refuse: (failure: TunnelFailure) => void,
 ): void {
-  const answer = (error: Error | undefined, channel: Channel) => {
-    done(error === undefined ? null : translateRefusal(error, formatEndpoint(endpoint)), channel);
-  };
+  const answer = (error: Error | undefined, channel: Channel) =>
+    error === undefined ? done(channel) : refuse(translateRefusal(error, formatEndpoint(endpoint)));
   if (endpoint.type === 'unix') client.openssh_forwardOutStreamLocal(endpoint.path, answer);
   else client.forwardOut(from.address, from.port, endpoint.host, endpoint.port, answer);
 }

@@ -3,7 +3,7 @@ import { systemClock } from '../../lib/async/clock.ts';
 import { errorText } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { guardListeners } from '../../net/streams/guard-listeners.ts';
-import type { Channel, CommandOutput, SessionProbe, SshConnection } from '../ssh/connection.ts';
+import type { Channel, SshConnection } from '../ssh/connection.ts';
 import { probeSession } from './probe-session.ts';
 import { listen, sendPing, unlisten } from './global-requests.ts';
 import { openChannel } from './open-channel.ts';
@@ -24,36 +24,37 @@ export function createRequests(client: Client, clock = systemClock): Requests {
   const waiting = new Set<(failure: TunnelFailure) => void>();
   let ended: TunnelFailure | null = null;
 
-  const ask = <T>(send: (done: (error: TunnelFailure | null, value: T) => void) => void): Promise<T> =>
+  const ask = <T>(send: (done: (value: T) => void, refuse: (failure: TunnelFailure) => void) => void): Promise<T> =>
     new Promise<T>((resolve, reject) => {
       if (ended !== null) {
         reject(ended);
         return;
       }
       waiting.add(reject);
+      const refuse = (failure: TunnelFailure) => {
+        waiting.delete(reject);
+        reject(failure);
+      };
       try {
-        send((error, value) => {
+        send((value) => {
           waiting.delete(reject);
-          if (error === null) resolve(value);
-          else reject(error);
-        });
+          resolve(value);
+        }, refuse);
       } catch (error) {
         // ssh2 throws where it is not connected.
-        waiting.delete(reject);
-        reject(new TunnelFailure('disconnected', errorText(error), { cause: error }));
+        refuse(new TunnelFailure('disconnected', errorText(error), { cause: error }));
       }
     });
 
   return {
-    listen: (endpoint) => ask<number>((done) => listen(client, endpoint, done)),
-    unlisten: (endpoint) => ask<void>((done) => unlisten(client, endpoint, () => done(null, undefined))),
-    open: async (endpoint, originator) =>
-      guardListeners(await ask<Channel>((done) => openChannel(client, endpoint, originator, done))),
-    probeSession: (use) =>
-      ask<SessionProbe>((done) => probeSession(client, use, clock, (answer) => done(null, answer))),
-    openTun: () => ask<'granted' | 'refused' | 'unable'>((done) => openTun(client, (answer) => done(null, answer))),
-    run: (command, input, limit) => ask<CommandOutput>((done) => runCommand(client, command, input, limit, done)),
-    ping: () => ask<void>((done) => sendPing(client, () => done(null, undefined))),
+    listen: (endpoint) => ask((done, refuse) => listen(client, endpoint, done, refuse)),
+    unlisten: (endpoint) => ask((done) => unlisten(client, endpoint, done)),
+    open: async (endpoint, from) =>
+      guardListeners(await ask<Channel>((done, refuse) => openChannel(client, endpoint, from, done, refuse))),
+    probeSession: (use) => ask((done) => probeSession(client, use, clock, done)),
+    openTun: () => ask((done) => openTun(client, done)),
+    run: (command, input, limit) => ask((done, refuse) => runCommand(client, command, input, limit, done, refuse)),
+    ping: () => ask((done) => sendPing(client, done)),
     fail: (failure) => {
       ended ??= failure;
       for (const reject of waiting) reject(failure);

@@ -12,17 +12,16 @@ export function runCommand(
   command: string,
   input: string | Conversation,
   limit: number,
-  done: (failure: TunnelFailure | null, output: CommandOutput) => void,
+  done: (output: CommandOutput) => void,
+  refuse: (failure: TunnelFailure) => void,
 ): void {
   client.exec(command, (error, channel) => {
     if (error !== undefined) {
       const text = `the server refused to run a command: ${printable(error.message)}`;
-      done(new TunnelFailure('forward-refused', text, { cause: error }), NOTHING);
-    } else collect(channel, input, limit, done);
+      refuse(new TunnelFailure('forward-refused', text, { cause: error }));
+    } else collect(channel, input, limit, done, refuse);
   });
 }
-
-const NOTHING: CommandOutput = { code: null, stdout: Buffer.alloc(0), stderr: '' };
 
 const MAX_STDERR = 2000;
 
@@ -30,24 +29,22 @@ function collect(
   channel: ClientChannel,
   input: string | Conversation,
   limit: number,
-  done: (failure: TunnelFailure | null, output: CommandOutput) => void,
+  done: (output: CommandOutput) => void,
+  refuse: (failure: TunnelFailure) => void,
 ): void {
   const chunks: Buffer[] = [];
   let size = 0;
   let stderr = '';
   let code: number | null = null;
-  const over = (failure: TunnelFailure | null) => {
-    channel.removeAllListeners('data').removeAllListeners('close').resume();
-    done(failure, { code, stdout: Buffer.concat(chunks), stderr });
-  };
+  const stop = () => channel.removeAllListeners('data').removeAllListeners('close').resume();
   const reply = { write: (text: string) => channel.write(text), end: (text: string) => channel.end(text) };
   channel.on('error', () => {});
   channel.on('data', (chunk: Buffer) => {
     size += chunk.length;
     chunks.push(chunk);
     if (size <= limit) return;
-    channel.close();
-    over(new TunnelFailure('internal', `the command on the server wrote more than ${limit} bytes`));
+    stop().close();
+    refuse(new TunnelFailure('internal', `the command on the server wrote more than ${limit} bytes`));
   });
   channel.stderr.on('data', (chunk: Buffer) => {
     const text = chunk.toString('utf8');
@@ -55,6 +52,9 @@ function collect(
     if (typeof input === 'function') input(text, reply);
   });
   channel.on('exit', (exit: number | null) => (code = exit));
-  channel.on('close', () => over(null));
+  channel.on('close', () => {
+    stop();
+    done({ code, stdout: Buffer.concat(chunks), stderr });
+  });
   if (typeof input === 'string') channel.end(input);
 }
