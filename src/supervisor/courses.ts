@@ -5,17 +5,6 @@ import { formatServer } from '../model/state.ts';
 import { beginCourse, steer, type Course, type Sight } from './failover.ts';
 import { groupBy } from '../lib/maps.ts';
 
-/** Which servers of tunnels with `failover` are to have them. */
-export interface Courses {
-  /** The configuration has changed; a tunnel goes on where it runs, whatever its name there was before. */
-  begin(wanted: readonly TunnelSpec[], isRunning: (spec: TunnelSpec) => boolean): void;
-  /** Of these specs those that are to run. */
-  chosen(wanted: readonly TunnelSpec[]): readonly TunnelSpec[];
-  /** To be called after each change of a tunnel's state. */
-  look(): void;
-  stop(): void;
-}
-
 export interface CoursesDeps {
   readonly clock: Clock;
   readonly log: Logger;
@@ -25,8 +14,11 @@ export interface CoursesDeps {
   onOtherServers(): void;
 }
 
-/** Its only timers run while a tunnel with several servers is down, or on its way back. */
-export function createCourses(deps: CoursesDeps): Courses {
+/**
+ * Which servers of tunnels with `failover` are to have them. Its only timers run while a tunnel with several servers is down, or on its way
+ * back.
+ */
+export function createCourses(deps: CoursesDeps) {
   const steered = new Map<string, Steered>();
 
   const look = () => {
@@ -35,7 +27,8 @@ export function createCourses(deps: CoursesDeps): Courses {
     if (turned) deps.onOtherServers();
   };
   return {
-    begin: (wanted, isRunning) => {
+    /** The configuration has changed; a tunnel goes on where it runs, whatever its name there was before. */
+    begin: (wanted: readonly TunnelSpec[], isRunning: (spec: TunnelSpec) => boolean): void => {
       for (const { cancel } of steered.values()) cancel();
       const before = new Map(steered);
       steered.clear();
@@ -49,11 +42,13 @@ export function createCourses(deps: CoursesDeps): Courses {
         });
       }
     },
-    chosen: (wanted) =>
+    /** Of these specs those that are to run. */
+    chosen: (wanted: readonly TunnelSpec[]): readonly TunnelSpec[] =>
       wanted.filter(({ name, redundancy }) => {
         const one = redundancy?.mode === 'failover' ? steered.get(redundancy.tunnel) : undefined;
         return one === undefined || one.course.running.has(one.members.findIndex((member) => member.name === name));
       }),
+    /** To be called after each change of a tunnel's state. */
     look,
     stop: () => {
       for (const { cancel } of steered.values()) cancel();

@@ -188,5 +188,5 @@ function startEviction({ share, tunnel }: Serving, signal: AbortSignal): void {
   if (addresses === null) return;
   // The tunnels that share the connection may have ports in common.
   const earlierPorts = (current: number) => share.notYetEvicted(memory.ports?.earlier(current) ?? []);
-  void evict(addresses, earlierPorts, { clock: deps.clock, turns: deps.device.turns, spec }, signal);
+  void evict(addresses, earlierPorts, spec, deps.device.turns, deps.clock, signal);
 }

@@ -27,7 +27,7 @@ export async function runSession(tunnel: SessionTunnel, connect: Connect, signal
     return await withScope(visitorsEnd, (visits) => {
       // Each visitor listens to it; Node warns of more than ten.
       setMaxListeners(0, visits.signal);
-      return connectAndServe(session, tunnel, connect, { signal, visitorsEnd: visits.signal });
+      return connectAndServe(session, tunnel, connect, signal, visits.signal);
     });
   } finally {
     const { share, visitors } = session;
@@ -41,17 +41,13 @@ interface Session {
   visitors: Visitors | null;
 }
 
-interface Signals {
-  /** Ends the session, but for its visitors. */
-  readonly signal: AbortSignal;
-  readonly visitorsEnd: AbortSignal;
-}
-
+/** `signal` ends the session, but for its visitors. */
 async function connectAndServe(
   session: Session,
   tunnel: SessionTunnel,
   connect: Connect,
-  { signal, visitorsEnd }: Signals,
+  signal: AbortSignal,
+  visitorsEnd: AbortSignal,
 ): Promise<never> {
   const { spec, deps, memory } = tunnel;
   const { clock, log, store, device } = deps;

@@ -9,20 +9,11 @@ export type WayToRoot = 'is' | 'free' | 'asks' | 'never';
 export const FIND_WAY_TO_ROOT =
   'if [ "$(id -u)" = 0 ]; then root=is; elif ! command -v sudo >/dev/null 2>&1; then root=never; elif sudo -n true 2>/dev/null; then root=free; else root=asks; fi';
 
-/** A script that is run as root of a server. */
-export interface RootShell {
-  /** For any login shell. */
-  readonly command: string;
-  readonly conversation: Conversation;
-  /** Whether root has begun to read the script. */
-  hasBegun(): boolean;
-}
-
 /**
- * Runs a script as root, by sudo where the login is not root's. The prompts of sudo are answered by asking the person, and the script is
+ * Runs a script as root of a server, by sudo where the login is not root's. The prompts of sudo are answered by asking the person, and the script is
  * written once root reads it: so no line of it is ever taken for a password, nor a password for a line of it, whatever sudo asks for.
  */
-export function rootShell(root: WayToRoot, script: string, login: string, person: Person | null): RootShell {
+export function rootShell(root: WayToRoot, script: string, login: string, person: Person | null) {
   let heard = '';
   let state: 'sudo' | 'asking' | 'root' = 'sudo';
   const conversation: Conversation = (output, input) => {
@@ -61,7 +52,13 @@ export function rootShell(root: WayToRoot, script: string, login: string, person
       },
     );
   };
-  return { command: commandFor(root), conversation, hasBegun: () => state === 'root' };
+  return {
+    /** For any login shell. */
+    command: commandFor(root),
+    conversation,
+    /** Whether root has begun to read the script. */
+    hasBegun: () => state === 'root',
+  };
 }
 
 const READS_AS_ROOT = 'tunneld:root-reads';

@@ -89,13 +89,13 @@ const SLACK_MS = 30_000;
 
 type Login = Awaited<ReturnType<typeof prepareLogin>>;
 
-interface Entered {
-  readonly route: Route;
-  /** The turn of the first connection; null for the proxyCommand of a command that a user runs. */
-  readonly turn: Turn | null;
-}
-
-async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: AbortSignal): Promise<Entered> {
+/** With the turn of the first connection; null for the proxyCommand of a command that a user runs. */
+async function enter(
+  entry: Entry,
+  first: ServerSpec,
+  deps: RouteDeps,
+  signal: AbortSignal,
+): Promise<{ readonly route: Route; readonly turn: Turn | null }> {
   const { clock, log } = deps;
   const { turns } = deps.device;
   if (entry.type === 'command') {

@@ -53,18 +53,12 @@ const ADVICE =
   'The tunnel reconnects each time; to keep it up, exempt this user on the server (`Match User …`, `UnusedConnectionTimeout none`) or remove -I';
 
 /** Measures how long a connection has been without a channel. */
-export interface ChannelUse {
-  /** To be called with each channel as soon as it is open. */
-  add<T extends Channel>(channel: T): T;
-  /** Null while there is one. */
-  idleMs(): number | null;
-}
-
-export function trackChannels(clock: Clock): ChannelUse {
+export function trackChannels(clock: Clock) {
   let open = 0;
   let since = clock.now();
   return {
-    add: (channel) => {
+    /** To be called with each channel as soon as it is open. */
+    add: <T extends Channel>(channel: T): T => {
       open += 1;
       channel.once('close', () => {
         open -= 1;
@@ -72,6 +66,7 @@ export function trackChannels(clock: Clock): ChannelUse {
       });
       return channel;
     },
+    /** Null while there is one. */
     idleMs: () => (open > 0 ? null : clock.now() - since),
   };
 }

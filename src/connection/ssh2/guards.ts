@@ -8,7 +8,7 @@ import { limitSignatures } from '../auth/signature-algorithms.ts';
 import { limitAnnouncedKeys } from './announced-keys.ts';
 import { guardCompression } from './compression.ts';
 import { openHostKeys } from './host-keys.ts';
-import { holdIdentification, type Identification } from './identification.ts';
+import { holdIdentification } from './identification.ts';
 import { exchangeKeys } from './kex/exchange-keys.ts';
 import { reuseNumbers } from './protocol/channel-numbers.ts';
 import { parseInSlices } from './protocol/parse-in-slices.ts';
@@ -29,14 +29,6 @@ export interface GuardOptions {
   onTooManyHostKeys(count: number): void;
 }
 
-export interface Guarded {
-  readonly identification: Identification;
-  /** The transport of the connection from here on: also congested during a rekey. */
-  readonly transport: Transport;
-  /** To be called when the connection has ended. */
-  forget(): void;
-}
-
 /**
  * Closes gaps of ssh2 against hostile servers, and against those that deviate from OpenSSH. Call right after client.connect(), before the
  * first byte is read.
@@ -54,7 +46,7 @@ export interface Guarded {
  * - The protocol is judged before windows and lists of keys count: what counts trusts the numbers of a message.
  * - Quiet comes last of the three: nothing may be sent for a closed channel, by whichever of them.
  */
-export function guardConnection(client: Client, options: GuardOptions): Guarded {
+export function guardConnection(client: Client, options: GuardOptions) {
   const { spec, stream, clock, onFault, onTooManyHostKeys } = options;
   const valve = valveOf(stream);
   reuseNumbers(client);
@@ -71,9 +63,14 @@ export function guardConnection(client: Client, options: GuardOptions): Guarded 
   exchangeKeys(client, valve, clock, onFault);
   if (spec.compression) guardCompression(client);
   if (spec.pubkeyAcceptedAlgorithms !== null) limitSignatures(client, spec.pubkeyAcceptedAlgorithms);
-  const forget = () => {
-    transport.forget();
-    rekey.forget();
+  return {
+    identification,
+    /** The transport of the connection from here on: also congested during a rekey. */
+    transport,
+    /** To be called when the connection has ended. */
+    forget: () => {
+      transport.forget();
+      rekey.forget();
+    },
   };
-  return { identification, transport, forget };
 }

@@ -13,7 +13,9 @@ import { resetSocket } from '../../net/streams/reset-socket.ts';
 export async function evict(
   { localAddress, localPort, remoteAddress, remotePort }: SocketAddresses,
   earlierPorts: (current: number) => readonly number[],
-  { clock, turns, spec }: EvictDeps,
+  spec: Pick<DialSpec, 'bindAddress' | 'bindInterface' | 'connectLimit'>,
+  turns: Turns,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
   for (const port of earlierPorts(localPort)) {
@@ -30,12 +32,6 @@ export async function evict(
     );
     turn.end();
   }
-}
-
-interface EvictDeps {
-  readonly clock: Clock;
-  readonly turns: Turns;
-  readonly spec: Pick<DialSpec, 'bindAddress' | 'bindInterface' | 'connectLimit'>;
 }
 
 const PATIENCE_MS = 3000;

@@ -7,22 +7,18 @@ import { readUpTo } from '../../net/streams/peek-stream.ts';
 import { comesFrom } from './addresses.ts';
 import type { Probe } from './probes.ts';
 
-interface InterceptDeps {
-  readonly clock: Clock;
-  /** One round trip; null where every visitor has to wait until the probes are over. */
-  readonly roundTrip: (() => Promise<void>) | null;
-}
-
 /**
  * Null where the visitor carries the nonce of a probe, or has left; else the visitor, with its channel accepted. A visitor that sends
  * other bytes is the target's. So is one that sends nothing, because it may wait for the target to speak: it is released when the
  * running probes are over, or earlier, a round trip and a moment after they were sent and the channel was accepted, when the nonce would
  * have arrived. Where the nonce arrives later all the same, after a lost packet, the channel is closed and the target never gets it.
+ * `roundTrip` is null where every visitor has to wait until the probes are over.
  */
 export async function intercept(
   visitor: Visitor,
   { running, late }: { readonly running: readonly Probe[]; readonly late: readonly Probe[] },
-  { clock, roundTrip }: InterceptDeps,
+  clock: Clock,
+  roundTrip: (() => Promise<void>) | null,
   signal: AbortSignal,
 ): Promise<Visitor | null> {
   const channel = visitor.accept();
@@ -51,15 +47,8 @@ export async function intercept(
 /** A nonce may take so much longer than the answer to a global request. */
 const MOMENT_MS = 300;
 
-interface Filter {
-  /** Resolves when the first bytes are known to be a nonce or not, or when no more will come. */
-  readonly decided: Promise<void>;
-  /** Puts back what was read, for the next reader of the channel. True where it was a nonce: then the channel is closed. */
-  letGo(): boolean;
-}
-
 /** Reads the first bytes of a channel until they are known to be the nonce of one of these probes or not. */
-function filterNonce(channel: Channel, probes: readonly Probe[], originator: string): Filter {
+function filterNonce(channel: Channel, probes: readonly Probe[], originator: string) {
   const decided = deferred<void>();
   const longest = Math.max(...probes.map(({ nonce }) => nonce.length));
   let seen: Buffer = Buffer.alloc(0);
@@ -83,7 +72,9 @@ function filterNonce(channel: Channel, probes: readonly Probe[], originator: str
   if (channel.readableEnded || channel.destroyed) onEnd();
   else read();
   return {
+    /** Resolves when the first bytes are known to be a nonce or not, or when no more will come. */
     decided: decided.promise,
+    /** Puts back what was read, for the next reader of the channel. True where it was a nonce: then the channel is closed. */
     letGo: () => {
       // The event of bytes that have just arrived may not have fired yet.
       if (!channel.readableEnded && !channel.destroyed) read();

@@ -112,7 +112,7 @@ export function createVerifier(
       }
       intercepted += 1;
       const roundTrip = next.speaksLast(visitor.listen) ? () => connection.ping() : null;
-      const found = intercept(visitor, possible, { clock, roundTrip }, signal);
+      const found = intercept(visitor, possible, clock, roundTrip, signal);
       next.acceptLater(
         visitor,
         found.finally(() => (intercepted -= 1)),

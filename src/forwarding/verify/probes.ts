@@ -1,4 +1,4 @@
-import { type Deferred, deferred } from '../../lib/async/abort.ts';
+import { type Deferred, deferred, onceAborted } from '../../lib/async/abort.ts';
 import type { VerifyDeps } from './connect-to-listener.ts';
 import type { Visitor } from '../../connection/ssh/connection.ts';
 import {
@@ -27,29 +27,19 @@ export interface Probe {
   crowded: boolean;
 }
 
-export interface Probes {
-  start(listen: Endpoint, port: number, address: Endpoint): Probe;
-  /** It is not waited for any more; for LATE_MS it may still arrive. */
-  end(probe: Probe): void;
-  /** Those that this visitor may carry; for the `late` ones it is not kept waiting. */
-  of(visitor: Visitor): { readonly running: readonly Probe[]; readonly late: readonly Probe[] };
-}
-
-export function createProbes({ clock, nonce }: VerifyDeps, signal: AbortSignal): Probes {
+export function createProbes({ clock, nonce }: VerifyDeps, signal: AbortSignal) {
   const running = new Set<Probe>();
   const missing = new Set<Probe>();
   const awaitLate = (probe: Probe) => {
     missing.add(probe);
-    const forget = () => {
-      cancel();
-      signal.removeEventListener('abort', forget);
+    const cancel = clock.timer(LATE_MS, () => {
+      forgetAbort();
       missing.delete(probe);
-    };
-    const cancel = clock.timer(LATE_MS, forget);
-    signal.addEventListener('abort', forget, { once: true });
+    });
+    const forgetAbort = onceAborted(signal, cancel);
   };
   return {
-    start: (listen, port, address) => {
+    start: (listen: Endpoint, port: number, address: Endpoint): Probe => {
       const probe: Probe = {
         listen,
         port,
@@ -64,12 +54,14 @@ export function createProbes({ clock, nonce }: VerifyDeps, signal: AbortSignal):
       running.add(probe);
       return probe;
     },
-    end: (probe) => {
+    /** It is not waited for any more; for LATE_MS it may still arrive. */
+    end: (probe: Probe): void => {
       running.delete(probe);
       probe.over.resolve();
       if (probe.state === 'sent' && !signal.aborted) awaitLate(probe);
     },
-    of: (visitor) => {
+    /** Those that this visitor may carry; for the `late` ones it is not kept waiting. */
+    of: (visitor: Visitor) => {
       const possible = [...running].filter((one) => mayCarry(visitor, one));
       const direct = possible.filter(({ address }) => comesFrom(visitor.originator, address));
       // Only a program that relays it brings the nonce of another address: no visitor is kept waiting for that.
