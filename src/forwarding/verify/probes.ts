@@ -1,4 +1,4 @@
-import { type Deferred, deferred, onceAborted } from '../../lib/async/abort.ts';
+import { type Deferred, deferred } from '../../lib/async/abort.ts';
 import type { VerifyDeps } from './connect-to-listener.ts';
 import type { Visitor } from '../../connection/ssh/connection.ts';
 import {
@@ -32,11 +32,13 @@ export function createProbes({ clock, nonce }: VerifyDeps, signal: AbortSignal) 
   const missing = new Set<Probe>();
   const awaitLate = (probe: Probe) => {
     missing.add(probe);
-    const cancel = clock.timer(LATE_MS, () => {
-      forgetAbort();
+    const forget = () => {
+      cancel();
+      signal.removeEventListener('abort', forget);
       missing.delete(probe);
-    });
-    const forgetAbort = onceAborted(signal, cancel);
+    };
+    const cancel = clock.timer(LATE_MS, forget);
+    signal.addEventListener('abort', forget, { once: true });
   };
   return {
     start: (listen: Endpoint, port: number, address: Endpoint): Probe => {
