@@ -122,6 +122,7 @@ function neededTogether() {
   const source = (name) => join(root, 'src', name);
   return together({
     root,
+    folder: source(''),
     entries: [resolve(options.entry), source('worker.ts')],
     first: source('cli.ts'),
     main: source('program/main.ts'),

@@ -5,6 +5,7 @@ import { build } from 'esbuild';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { together } from '../packaging/together.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Below node_modules: packages are found from there, and nobody formats, lints or packs it. */
@@ -14,11 +15,12 @@ const STARTS_WORKER = join(root, 'src/lib/async/run-in-worker.ts');
 const coverage = process.argv.includes('--maps');
 
 rmSync(OUT, { recursive: true, force: true }); // a test that is no longer there would run for ever
+const files = [
+  { in: join(root, 'src/worker.ts'), out: 'chunks/worker' },
+  ...entries().map((name) => ({ in: join(root, `${name}.ts`), out: name })),
+];
 await build({
-  entryPoints: [
-    { in: join(root, 'src/worker.ts'), out: 'chunks/worker' },
-    ...entries().map((name) => ({ in: join(root, `${name}.ts`), out: name })),
-  ],
+  entryPoints: files,
   outdir: OUT,
   chunkNames: 'chunks/[name]-[hash]',
   bundle: true,
@@ -39,7 +41,10 @@ await build({
   sourcesContent: false, // Node reads the maps of all files that a test loads, wanted or not
   absWorkingDir: root,
   logLevel: 'warning',
-  plugins: [{ name: 'where-the-source-is', setup: keepPlaces }],
+  plugins: [
+    together({ root, folder: join(root, 'src/'), entries: files.map((file) => file.in), read: withItsPlace }),
+    { name: 'where-the-source-is', setup: keepPlaces },
+  ],
 });
 // Else Node looks into each of them for what it is, which is a sixth of what it takes to load a test.
 writeFileSync(join(OUT, 'package.json'), '{"type":"module"}\n');
@@ -64,11 +69,12 @@ function keepPlaces({ onLoad, onResolve }) {
   onResolve({ filter: /^\..*\.mjs$/ }, ({ path, resolveDir }) =>
     resolveDir.includes('/node_modules/') ? undefined : asItIs(resolve(resolveDir, path)),
   );
-  onLoad({ filter: /\.ts$/ }, ({ path }) => {
-    const place = path === STARTS_WORKER ? join(OUT, 'chunks/run-in-worker.js') : path;
-    const contents = readFileSync(path, 'utf8')
-      .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(place).href))
-      .replaceAll('import.meta.dirname', JSON.stringify(dirname(place)));
-    return { contents, loader: 'ts' };
-  });
+  onLoad({ filter: /\.ts$/ }, ({ path }) => ({ contents: withItsPlace(path), loader: 'ts' }));
+}
+
+function withItsPlace(path) {
+  const place = path === STARTS_WORKER ? join(OUT, 'chunks/run-in-worker.js') : path;
+  return readFileSync(path, 'utf8')
+    .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(place).href))
+    .replaceAll('import.meta.dirname', JSON.stringify(dirname(place)));
 }
