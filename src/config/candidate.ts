@@ -34,8 +34,8 @@ export async function installCandidate(file: string, name: string): Promise<Inst
     throw new UserError(`${path} was changed since it was applied: run \`tunneld apply\` again`);
   const before = await readText(file);
   await writeAnew(`${file}.previous`, before, await stat(file));
-  await replaceFile(file, text, () => Promise.resolve());
-  return { revert: () => replaceFile(file, before, () => Promise.resolve()) };
+  await replaceFile(file, text);
+  return { revert: () => replaceFile(file, before) };
 }
 
 /**

@@ -8,9 +8,6 @@ import { listenOnUnixSocket, type UnixListener } from '../lib/files/unix-listene
 /** A trusted daemon runs the same configuration already. */
 export class AlreadyRunningError extends Error {}
 
-/** Another program listens at the path, or it is not a socket. */
-class SocketInUseError extends Error {}
-
 export interface ListenRequest {
   readonly path: string;
   /** The socket never exists with wider permissions. */
@@ -55,9 +52,9 @@ async function probeOccupant(path: string, config: string, uid: number): Promise
 /** Removes the socket of a dead daemon. */
 async function removeDead(path: string, config: string): Promise<void> {
   const stats = await lstat(path);
-  if (!stats.isSocket()) throw new SocketInUseError('the path exists and is not a socket');
+  if (!stats.isSocket()) throw new Error('the path exists and is not a socket');
   if ((await probeOccupant(path, config, stats.uid)) === 'none') return await unlink(path);
-  throw new SocketInUseError('another program listens there');
+  throw new Error('another program listens there');
 }
 
 /** Another user's socket in /tmp must not keep us from running: only root, this user and the owner of the directory are trusted. */

@@ -134,8 +134,7 @@ function observersOf(parts: HandlersDeps, log: DaemonDeps['log']): Observers {
     problems,
     memory,
     tunnels: () => supervisor.tunnels(),
-    status: () => currentStatus(parts),
-    statusWithConnections: () => currentStatus(parts, true),
+    status: (connections) => currentStatus(parts, connections),
     pasts: () => history.pasts(),
   });
 }

@@ -1,17 +1,12 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
-import { errorCode } from '../lib/text.ts';
+import { readIfReadable } from '../lib/files/read-file.ts';
 import { orElse } from '../lib/or-else.ts';
 
 /** The present run of the machine, of random(4); empty where the system names none. */
 export function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return '';
-    throw error;
-  }
+  return (readIfReadable('/proc/sys/kernel/random/boot_id') ?? '').trim();
 }
 
 /** Milliseconds since the machine was started; they also count while it sleeps (CLOCK_BOOTTIME), unlike Clock.now. */

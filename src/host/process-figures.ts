@@ -2,11 +2,7 @@ import { readdirSync } from 'node:fs';
 import { orElse } from '../lib/or-else.ts';
 
 /** What this process has used of the processor, and what it holds at this moment. */
-export function processFigures(): {
-  readonly cpuSeconds: number;
-  readonly residentBytes: number;
-  readonly openFileDescriptors: number;
-} {
+export function processFigures() {
   const { user, system } = process.cpuUsage();
   return {
     cpuSeconds: (user + system) / 1e6,

@@ -15,9 +15,8 @@ export interface ServeStatusDeps {
   readonly clock: Clock;
   readonly memory: Pick<LogMemory, 'recent' | 'follow'>;
   tunnels(): readonly Sampled[];
-  status(): StatusDocument;
-  /** The same with the connections that are open. */
-  statusWithConnections(): StatusDocument;
+  /** With `connections` also those that are open. */
+  status(connections?: boolean): StatusDocument;
   /** Never rejects. */
   pasts(): Promise<ReadonlyMap<string, Past>>;
   /** A bug of ours. */
@@ -45,7 +44,7 @@ export async function serveStatus(
   const samples = createSamples();
   const sample = () => samples.take(deps.tunnels(), clock.now());
   sample();
-  const page = new PageStream({ clock, memory, samples, sample, pasts, status: deps.statusWithConnections });
+  const page = new PageStream({ clock, memory, samples, sample, pasts, status: () => status(true) });
   const policy = { socket: listen.type === 'unix', token };
   const server = await openHttpServer(listen, createRoutes({ policy, links, page, status, onError }), { clock });
   return {

@@ -48,7 +48,9 @@ export function createWeb(deps: WebDeps): Web {
       return;
     }
     try {
-      server = await open({ ...wanted, listen }, deps);
+      // All of it is loaded when it is wanted for the first time, and then stays in memory: an upgrade may replace the files.
+      const { serveStatus } = await import('./serve-status.ts');
+      server = await serveStatus({ ...wanted, listen }, deps);
       report(null);
     } catch (error) {
       report(`metrics ${printable(formatEndpoint(listen))}: ${explain(error, listen)}`);
@@ -64,12 +66,6 @@ export function createWeb(deps: WebDeps): Web {
 }
 
 const RETRY_MS = 60_000;
-
-/** All of it is loaded when it is wanted for the first time, and then stays in memory: an upgrade may replace the files. */
-async function open(config: MetricsConfig & { readonly listen: Endpoint }, deps: WebDeps): Promise<StatusServer> {
-  const { serveStatus } = await import('./serve-status.ts');
-  return await serveStatus(config, deps);
-}
 
 function explain(error: unknown, { type }: Endpoint): string {
   const code = errorCode(error);

@@ -226,7 +226,6 @@ function web(t: TestContext, clock: Clock = fakeClock()) {
     memory: createLogMemory(),
     tunnels: () => [UP],
     status: () => documentOf(UP),
-    statusWithConnections: () => documentOf(UP),
     pasts: () => Promise.resolve(new Map()),
     onProblem: (text) => problems.push(text),
     onError: assert.ifError,

@@ -153,7 +153,7 @@ function writers(folder: string): readonly (() => Promise<unknown>)[] {
     () => appendKnownHosts(file, [LINE]),
     () => rewriteKnownHosts(file, { add: [], remove: () => true }),
     () => replaceHostKeys(file, hostQuery('h', 22, null), [KEY], []),
-    () => replaceFile(join(folder, 'config.yaml'), 'text', () => Promise.resolve()),
+    () => replaceFile(join(folder, 'config.yaml'), 'text'),
     async () => makeDirectory(join(folder, `made-${Math.random()}`, 'below')),
   ];
 }

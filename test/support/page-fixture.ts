@@ -51,15 +51,14 @@ export async function startPage(
   const listen: Endpoint = { type: 'tcp', host: '127.0.0.1', port };
   const memory = createLogMemory();
   let shown = tunnels;
-  const status = (connections: boolean) => statusOf(shown, { now: clock.now(), wall: clock.wall() }, { connections });
+  const status = (connections = false) => statusOf(shown, { now: clock.now(), wall: clock.wall() }, { connections });
   const server = await serveStatus(
     { listen, tokenFile },
     {
       clock,
       memory,
       tunnels: () => shown,
-      status: () => status(false),
-      statusWithConnections: () => status(true),
+      status,
       pasts: () => Promise.resolve(pasts),
       onError: (error) => {
         throw error;

@@ -11,13 +11,12 @@ import { report } from '../text/report.ts';
  * come up, else at once. Rejects with a UserError, and the file as it was.
  */
 export async function changeConfig(flag: string, file: string, text: string): Promise<void> {
-  const check = (changed: string) => parseConfig(changed, file, systemEnvironment());
   const running = await daemonStatus(flag);
+  await parseConfig(text, file, systemEnvironment());
   if (running === null || resolve(running.config) !== file) {
-    await replaceFile(file, text, check);
+    await replaceFile(file, text);
     report(`${file} is changed; no daemon runs on it now`);
     return;
   }
-  await check(text);
   await applyText(flag, text, running, (lines) => report(lines.trimEnd()));
 }

@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { access } from 'node:fs/promises';
+import { orElse } from '../or-else.ts';
 import { errorCode } from '../text.ts';
 import { UserError } from '../user-error.ts';
 import { readWhole, withFile } from './open-file.ts';
@@ -40,11 +41,7 @@ export async function isDenied(path: string): Promise<boolean> {
 
 /** The text of a file that the system itself has, such as those of /proc; null where it cannot be read. */
 export function readIfReadable(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
+  return orElse(() => readFileSync(path, 'utf8'), null);
 }
 
 /**

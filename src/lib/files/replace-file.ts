@@ -5,16 +5,8 @@ import { inDirectory } from './open-directory.ts';
 import { writeAtomically, writeAtomicallyIn } from './write-atomically.ts';
 import { withFile } from './open-file.ts';
 
-/**
- * Replaces the text of an existing file atomically, keeping its owner, its mode and a link to it; `check` may refuse by
- * rejecting.
- */
-export async function replaceFile(
-  path: string,
-  text: string,
-  check: (text: string) => Promise<unknown>,
-): Promise<void> {
-  await check(text);
+/** Replaces the text of an existing file atomically, keeping its owner, its mode and a link to it. */
+export async function replaceFile(path: string, text: string): Promise<void> {
   const file = await realpath(path);
   await inDirectory(dirname(file), async (directory) => {
     const options = { flags: constants.O_NOFOLLOW, knownAs: path };

@@ -2,7 +2,8 @@ import { write } from 'node:fs';
 import { errorCode } from '../text.ts';
 import { formatFields, formatMessage, priorityOf } from './format.ts';
 
-export interface JournalOutput {
+/** Where log lines go, one after the other. */
+export interface WaitingOutput {
   readonly write: (line: string) => void;
   /** Resolves when no line waits any more. Never rejects. */
   written(): Promise<void>;
@@ -13,7 +14,7 @@ export interface JournalOutput {
  * does not read, lines wait in memory, bounded, and the daemon goes on. `fallback` gets a line that is too large for a datagram, and every
  * line once the socket is gone.
  */
-export function journalOutput(fd: number, fallback: (line: string) => void): JournalOutput {
+export function journalOutput(fd: number, fallback: (line: string) => void): WaitingOutput {
   const waiting: string[] = [];
   const idle = new Set<() => void>();
   let characters = 0;

@@ -1,23 +1,17 @@
 import { fstatSync } from 'node:fs';
 import { inheritedDescriptor } from '../inherited-descriptor.ts';
 import { formatLogLine, formatMessage, priorityOf } from './format.ts';
-import { journalOutput } from './journal.ts';
+import { journalOutput, type WaitingOutput } from './journal.ts';
 
 /** Where log lines go besides memory. */
 export type LogOutput = (line: string) => void;
-
-export interface StderrOutput {
-  readonly write: LogOutput;
-  /** Resolves when no line waits any more. Never rejects. */
-  written(): Promise<void>;
-}
 
 /**
  * Standard error: readable on a terminal, JSON elsewhere. Where it leads to the journal, readable lines: as entries with fields where the
  * unit passes on journald's socket (`OpenFile=/run/systemd/journal/socket:journal`, systemd 253 and later), because Node.js cannot open it;
  * else as text with a syslog priority (sd-daemon(3)).
  */
-export function stderrOutput(stderr: NodeJS.WriteStream & { fd: number }, env: NodeJS.ProcessEnv): StderrOutput {
+export function stderrOutput(stderr: NodeJS.WriteStream & { fd: number }, env: NodeJS.ProcessEnv): WaitingOutput {
   // The reader of a pipe may go away; the daemon goes on.
   stderr.on('error', () => {});
   const written = () => Promise.resolve();

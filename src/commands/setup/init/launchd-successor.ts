@@ -165,7 +165,7 @@ async function write(file: string, before: string | null, text: string): Promise
   if (before === null) {
     makeDirectory(dirname(file));
     await createFile(file, text, 0o600);
-  } else await replaceFile(file, text, () => Promise.resolve());
+  } else await replaceFile(file, text);
 }
 
 async function putBack(file: string, before: string | null): Promise<void> {

@@ -42,7 +42,9 @@ export async function writeConfig(
     return;
   }
   if (!(await confirm(`Add the tunnel ${wanted.name} to ${file}?`))) throw new UserError(`${file} was left as it is`);
-  await replaceFile(file, addToConfig(text, wanted), (added) => parseConfig(added, file, systemEnvironment()));
+  const added = addToConfig(text, wanted);
+  await parseConfig(added, file, systemEnvironment());
+  await replaceFile(file, added);
   outcome.changed(`added to ${file}`);
 }
 
