@@ -1,6 +1,7 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { systemClock } from '../lib/async/clock.ts';
+import { createQueue } from '../lib/async/queue.ts';
 import { inheritedDescriptor } from '../lib/inherited-descriptor.ts';
 import { errorText, escapeControls } from '../lib/text.ts';
 
@@ -92,25 +93,18 @@ function createSender(env: NodeJS.ProcessEnv, { pid, onProblem }: NotifierDeps):
  * the process is about to end, and with it whatever is queued.
  */
 function programSender(env: NodeJS.ProcessEnv, report: (message: string) => void): (assignments: string[]) => void {
-  const waiting: string[][] = [];
-  let running = false;
-  const next = () => {
-    const assignments = waiting.shift();
-    running = assignments !== undefined;
-    if (assignments !== undefined)
-      runNotify(assignments, env, (failure) => {
-        if (failure !== null) report(failure);
-        next();
-      });
-  };
+  const oneAtATime = createQueue();
+  let stops = 0;
   return (assignments) => {
     if (assignments.includes(STOPPING)) {
-      waiting.length = 0;
-      runNotify(assignments, env, () => {});
+      stops += 1;
+      // A failure is reported to nobody: the process ends.
+      runNotify(assignments, env).catch(() => {});
       return;
     }
-    waiting.push(assignments);
-    if (!running) next();
+    const before = stops;
+    const send = async () => (stops === before ? await runNotify(assignments, env) : undefined);
+    oneAtATime(send).catch((error: unknown) => report(errorText(error)));
   };
 }
 
@@ -118,22 +112,17 @@ function programSender(env: NodeJS.ProcessEnv, report: (message: string) => void
  * Runs without --no-block: systemd-notify then lives until systemd has read the message. Otherwise it has often ended
  * by then; a message of a process that no longer exists belongs to no unit and is discarded, and the watchdog fires.
  */
-function runNotify(assignments: string[], env: NodeJS.ProcessEnv, done: (failure: string | null) => void): void {
-  let child: ChildProcess;
-  try {
-    child = spawn('systemd-notify', assignments, { env, stdio: 'ignore' });
-  } catch (error) {
-    done(errorText(error)); // for example, no memory to fork
-    return;
-  }
-  child.unref();
-  const cancel = systemClock.timer(PROGRAM_TIMEOUT_MS, () => child.kill('SIGKILL'), true);
-  const end = (failure: string | null) => {
-    cancel();
-    done(failure);
-  };
-  child.once('error', (error) => end(errorText(error)));
-  child.once('exit', (code, signal) => end(code === 0 ? null : `systemd-notify ended with ${code ?? signal}`));
+function runNotify(assignments: string[], env: NodeJS.ProcessEnv): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('systemd-notify', assignments, { env, stdio: 'ignore' });
+    child.unref();
+    const cancel = systemClock.timer(PROGRAM_TIMEOUT_MS, () => child.kill('SIGKILL'), true);
+    child.once('error', reject).once('exit', (code, signal) => {
+      if (code === 0) resolve();
+      else reject(new Error(`systemd-notify ended with ${code ?? signal}`));
+    });
+    child.once('error', cancel).once('exit', cancel);
+  });
 }
 
 /** It gives up by itself after 5 seconds. */
