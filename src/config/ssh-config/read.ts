@@ -1,10 +1,10 @@
 import { join, resolve } from 'node:path';
 import type { ConfigEnvironment } from '../input/environment.ts';
+import type { Findings } from '../input/findings.ts';
 import { BadValue } from '../values/value.ts';
 import { canonicalHost } from './canonical.ts';
 import { EffectiveOptions } from './effective.ts';
 import { BadFile } from './file.ts';
-import type { ConfigProblem } from '../../model/config.ts';
 import type { SshOption } from './option.ts';
 import { lowerCase } from '../../lib/text.ts';
 import { Reading } from './reading.ts';
@@ -29,20 +29,13 @@ export interface SshConfigRequest {
   readonly reading?: Reading;
 }
 
-/** The options for a host. With problems, ssh would not connect. */
-export interface SshConfigAnswer {
-  /** The effective options, in the order of reading: of most keywords the first line only, of some (IdentityFile) all lines. */
-  readonly options: readonly SshOption[];
-  readonly problems: readonly ConfigProblem[];
-  /** Hints that are no problems. */
-  readonly notes: readonly string[];
-  /** About lines that were not read as ssh would read them. */
-  readonly warnings: readonly string[];
-}
-
-/** Reads OpenSSH's client configuration for a host as ssh does (ssh_config(5)), without running anything or asking the DNS. */
-export async function readSshConfig(request: SshConfigRequest): Promise<SshConfigAnswer> {
-  const report = new Report();
+/**
+ * Reads OpenSSH's client configuration for a host as ssh does (ssh_config(5)), without running anything or asking the DNS. Resolves with the
+ * effective options, in the order of reading: of most keywords the first line only, of some (IdentityFile) all lines. With problems, ssh
+ * would not connect.
+ */
+export async function readSshConfig(request: SshConfigRequest, findings: Findings): Promise<readonly SshOption[]> {
+  const report = new Report(findings);
   const effective = new EffectiveOptions();
   try {
     for (const option of request.first) addFirst(option, effective, report);
@@ -50,7 +43,8 @@ export async function readSshConfig(request: SshConfigRequest): Promise<SshConfi
   } catch (error) {
     if (!(error instanceof Stop)) throw error;
   }
-  return { options: effective.list(), problems: report.problems(), notes: report.notes(), warnings: report.warnings() };
+  report.end();
+  return effective.list();
 }
 
 function addFirst(option: SshOption, effective: EffectiveOptions, report: Report): void {
@@ -72,7 +66,7 @@ async function readAll(request: SshConfigRequest, effective: EffectiveOptions, r
   const name = hostSoFar(pass);
   const { host, enabled, problem } = canonicalHost(name, effective, request.proxied ?? false);
   if (problem !== null) report.problem(problem.option.origin, problem.message);
-  if (report.problems().length > 0) return;
+  if (report.hasProblems()) return;
   if (host !== name && host !== lowerCase(name)) effective.rename(host);
   if (!wantsFinal && !enabled) return;
   effective.lock('hostname');

@@ -1,21 +1,31 @@
 import { escapeControls } from '../../lib/text.ts';
-import type { ConfigProblem } from '../../model/config.ts';
+import type { Findings } from '../input/findings.ts';
 import type { Origin } from './option.ts';
 
 /** Ends the reading, because the rest would be meaningless, or because of too many problems. */
 export class Stop extends Error {}
 
-/** Collects problems and hints, each once, also where the files are read twice. */
+/** Reports problems and hints, each once, also where the files are read twice. */
 export class Report {
-  readonly #problems = new Map<string, ConfigProblem>();
+  readonly #findings: Findings;
+  readonly #problems = new Set<string>();
   readonly #unevaluated = new Map<string, string>();
-  readonly #notes = new Set<string>();
+
+  constructor(findings: Findings) {
+    this.#findings = findings;
+  }
 
   problem(origin: Origin, message: string): void {
     const { line, column } = origin;
     const file = escapeControls(origin.file);
-    this.#problems.set(`${file}:${line}:${column}:${message}`, { file, line, column, message });
+    const key = `${file}:${line}:${column}:${message}`;
+    if (!this.#problems.has(key)) this.#findings.problem({ file, line, column, message });
+    this.#problems.add(key);
     if (this.#problems.size >= MAX_PROBLEMS) throw new Stop();
+  }
+
+  hasProblems(): boolean {
+    return this.#problems.size > 0;
   }
 
   /** Records a line with a criterion of Match that is never evaluated. */
@@ -24,25 +34,17 @@ export class Report {
   }
 
   note(origin: Origin, message: string): void {
-    this.#notes.add(`${locationOf(origin)}: ${message}`);
+    this.#findings.note(`${locationOf(origin)}: ${message}`);
   }
 
-  problems(): readonly ConfigProblem[] {
-    return [...this.#problems.values()];
-  }
-
-  notes(): readonly string[] {
-    return [...this.#notes];
-  }
-
-  /** About lines that were not read as ssh would read them. */
-  warnings(): readonly string[] {
+  /** Warns of lines that were not read as ssh would read them. */
+  end(): void {
     const [first] = this.#unevaluated;
-    if (first === undefined) return [];
+    if (first === undefined) return;
     const [location, criterion] = first;
     const more = this.#unevaluated.size === 1 ? '' : ` and ${this.#unevaluated.size - 1} more`;
     const done = criterion === 'exec' ? 'run' : 'evaluated';
-    return [`Match ${criterion} is never ${done}, and is treated as not matching: ${location}${more}`];
+    this.#findings.warn(`Match ${criterion} is never ${done}, and is treated as not matching: ${location}${more}`);
   }
 }
 

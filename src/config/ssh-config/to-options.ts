@@ -25,10 +25,7 @@ export async function lookUp(
   findings: Findings,
 ): Promise<TunnelKeys> {
   if (request.file === 'none' && request.first.length === 0) return {};
-  const { options, problems, notes, warnings } = await readSshConfig(request);
-  for (const problem of problems) findings.problem(problem);
-  for (const note of notes) findings.note(note);
-  for (const warning of warnings) findings.warn(warning);
+  const options = await readSshConfig(request, findings);
   if (!request.isJump) reportCleared(options, findings);
   return tunnelKeys(options, request.host, request.env, findings);
 }

@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { type ConfigEnvironment, systemEnvironment } from '../../../src/config/input/environment.ts';
 import { parseOption } from '../../../src/config/ssh-config/line.ts';
-import { readSshConfig, type SshConfigRequest } from '../../../src/config/ssh-config/read.ts';
+import type { SshConfigRequest } from '../../../src/config/ssh-config/read.ts';
+import { answerOf } from './answer.ts';
 
 let folder = '';
 let env: ConfigEnvironment;
@@ -328,7 +329,7 @@ function write(path: string, text: string | Buffer, mode = 0o600): void {
 
 async function read(request: Partial<SshConfigRequest> = {}) {
   const systemFile = join(folder, 'etc/ssh_config');
-  return await readSshConfig({ host: 'web', file: null, first: [], env, systemFile, ...request });
+  return await answerOf({ host: 'web', file: null, first: [], env, systemFile, ...request });
 }
 
 async function options(request: Partial<SshConfigRequest> = {}): Promise<string[]> {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { systemEnvironment } from '../../../src/config/input/environment.ts';
 import { parseOption } from '../../../src/config/ssh-config/line.ts';
-import { readSshConfig } from '../../../src/config/ssh-config/read.ts';
+import { answerOf } from './answer.ts';
 
 const origin = { file: 'command line', line: 1, column: 1 };
 const folder = mkdtempSync(join(tmpdir(), 'ssh-config-'));
@@ -162,5 +162,5 @@ async function keysOf(text: string): Promise<string[]> {
 async function read(text: string) {
   const file = join(folder, 'config');
   writeFileSync(file, text);
-  return await readSshConfig({ host: 'web', file, first: [], env: systemEnvironment() });
+  return await answerOf({ host: 'web', file, first: [], env: systemEnvironment() });
 }

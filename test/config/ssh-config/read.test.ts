@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { type ConfigEnvironment, systemEnvironment } from '../../../src/config/input/environment.ts';
 import { parseOption } from '../../../src/config/ssh-config/line.ts';
 import type { SshOption } from '../../../src/config/ssh-config/option.ts';
-import { readSshConfig } from '../../../src/config/ssh-config/read.ts';
+import { answerOf } from './answer.ts';
 import { asPrintedBySsh, sameWords } from './as-printed.ts';
 
 /** Each file of cases/ names in its first line the hosts that it is asked for; what we read must be what ssh reads. */
@@ -51,7 +51,7 @@ for (const [name, host, options] of [
 
 async function compare(file: string, host: string, options: readonly string[]): Promise<void> {
   const first = options.map(option);
-  const answer = await readSshConfig({ host, file, first, env });
+  const answer = await answerOf({ host, file, first, env });
   assert.deepEqual(answer.problems, []);
   assert.deepEqual([answer.notes, answer.warnings], [[], []]);
   const ours = asPrintedBySsh(answer.options, host, env);
