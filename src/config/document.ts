@@ -12,6 +12,7 @@ import {
   visit,
   type YAMLMap,
 } from 'yaml';
+import { orElse } from '../lib/or-else.ts';
 import { printable } from '../lib/text.ts';
 import type { ConfigProblem } from '../model/config.ts';
 import type { Path } from './schema/mapping.ts';
@@ -47,13 +48,13 @@ export function readDocument(text: string): SourceDocument {
   const document = parseDocument(text, options);
   const errors = [...document.errors, ...document.warnings].map((error) => syntaxProblem(error, text));
   const lost = errors.length > 0 ? errors : lostAliases(document);
-  const value = lost.length > 0 ? null : values(document);
+  const found = lost.length > 0 ? null : values(document);
   // A duplicate key leaves the rest readable, so that all other problems can be reported too.
-  const found = firstOfEachLine([...lost, ...duplicateKeys(document)], lines);
-  if (value !== null && !value.ok) found.push({ offset: 0, message: TOO_MANY_ALIASES });
+  const flaws = firstOfEachLine([...lost, ...duplicateKeys(document)], lines);
+  if (lost.length === 0 && found === null) flaws.push({ offset: 0, message: TOO_MANY_ALIASES });
   return {
-    value: value?.ok ? value.value : undefined,
-    problems: found.map(({ offset, message }) => ({ ...position(lines, offset), message })),
+    value: found?.value,
+    problems: flaws.map(({ offset, message }) => ({ ...position(lines, offset), message })),
     locate: (path, at) => locate(document, lines, path, at),
   };
 }
@@ -104,13 +105,9 @@ function lostAliases(document: Document): SyntaxProblem[] {
 const UNKNOWN_ALIAS =
   "a leading * is an alias in YAML, and none of this name exists: put the value in quotes, like '*:8080:localhost:22'";
 
-function values(document: Document): { ok: true; value: unknown } | { ok: false } {
-  try {
-    return { ok: true, value: document.toJS({ maxAliasCount: MAX_ALIASES }) };
-  } catch {
-    // Only the number of aliases can fail here: all of them resolve.
-    return { ok: false };
-  }
+/** Null where there are too many aliases; nothing else can fail here, as all of them resolve. */
+function values(document: Document): { readonly value: unknown } | null {
+  return orElse(() => ({ value: document.toJS({ maxAliasCount: MAX_ALIASES }) as unknown }), null);
 }
 
 /**

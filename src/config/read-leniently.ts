@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
+import { orElse } from '../lib/or-else.ts';
 import { findExcess } from './excess.ts';
 
 /** The paths that a possibly invalid configuration sets, as absolute paths; null where it does not. */
@@ -21,9 +22,6 @@ export function peek(text: string, file: string, home: string): Peeked {
 function readKey(text: string, key: string): unknown {
   const [block] = new RegExp(`^${key}:.*(?:\\r?\\n(?:[ \\t#}].*)?)*`, 'm').exec(text) ?? [];
   if (block === undefined || findExcess(block) !== null) return undefined;
-  try {
-    return (parse(block, { logLevel: 'silent', uniqueKeys: false }) as Record<string, unknown>)[key];
-  } catch {
-    return undefined;
-  }
+  const read = () => (parse(block, { logLevel: 'silent', uniqueKeys: false }) as Record<string, unknown>)[key];
+  return orElse(read, undefined);
 }

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { EXIT } from '../lib/exit-code.ts';
+import { orElse } from '../lib/or-else.ts';
 import { errorCode, escapeControls, printable } from '../lib/text.ts';
 import { UserError } from '../lib/user-error.ts';
 import type { StatusDocument } from '../status/document.ts';
@@ -154,13 +155,9 @@ const MAX_LINE = 16 * 1024 * 1024;
 
 /** A daemon that was taken over could send anything to root's terminal: all but line feeds is escaped. */
 function parse(line: string): unknown {
-  try {
-    return JSON.parse(line, (_, value: unknown) =>
-      typeof value === 'string' ? value.split('\n').map(escapeControls).join('\n') : value,
-    );
-  } catch {
-    return null;
-  }
+  const escaped = (_: string, value: unknown) =>
+    typeof value === 'string' ? value.split('\n').map(escapeControls).join('\n') : value;
+  return orElse(() => JSON.parse(line, escaped) as unknown, null);
 }
 
 const ANSWER_MS = 10_000;

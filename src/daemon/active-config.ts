@@ -12,7 +12,7 @@ import { errorText, printable } from '../lib/text.ts';
 import type { ConfigurationState } from '../status/health.ts';
 import type { Supervisor } from '../supervisor/supervisor.ts';
 import type { IdentityCache } from '../connection/auth/identity-cache.ts';
-import type { LastGood, LastGoodKeeper } from './last-good.ts';
+import type { LastGoodKeeper } from './last-good.ts';
 
 export interface ConfigurationDeps {
   readonly clock: Clock;
@@ -23,7 +23,8 @@ export interface ConfigurationDeps {
   load(): Promise<Config>;
   /** The same for a candidate, a file beside it. */
   loadCandidate(name: string): Promise<Config>;
-  readonly lastGood: LastGood | null;
+  /** The last configuration that worked, of an earlier run. */
+  readonly lastGood: Config | null;
   readonly keeper: LastGoodKeeper;
 }
 
@@ -57,7 +58,7 @@ export class Configuration {
     this.#deps = deps;
     this.#config = first;
     this.#broken = problem === null ? null : { message: problem, at: deps.clock.now() };
-    this.#proof = createProof(deps.lastGood?.config.tunnels ?? []);
+    this.#proof = createProof(deps.lastGood?.tunnels ?? []);
     deps.supervisor.subscribe(() => this.#keepIfGood());
   }
 

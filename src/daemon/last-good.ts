@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../model/config.ts';
 import type { ConfigEnvironment } from '../config/input/environment.ts';
@@ -12,23 +12,16 @@ import { errorText } from '../lib/text.ts';
 import { onlyChanges } from '../lib/only-changes.ts';
 import { orElse } from '../lib/or-else.ts';
 
-/** The last configuration that worked, as it is in the state directory. */
-export interface LastGood {
-  readonly config: Config;
-  /** Milliseconds since 1970. */
-  readonly savedAt: number;
-}
-
 /**
  * The last good configuration of this file; null where there is none that is still valid. It is complete in itself: a broken ssh_config
  * does not break it.
  */
-export async function readLastGood(directory: string, file: string, env: ConfigEnvironment): Promise<LastGood | null> {
+export async function readLastGood(directory: string, file: string, env: ConfigEnvironment): Promise<Config | null> {
   const path = pathIn(directory);
   const text = read(path);
   if (text === null || !text.startsWith(headOf(file)) || isForeign(path)) return null;
   try {
-    return { config: { ...(await parseConfig(text, path, env)), file }, savedAt: statSync(path).mtimeMs };
+    return { ...(await parseConfig(text, path, env)), file };
   } catch {
     return null;
   }

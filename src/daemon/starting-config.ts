@@ -4,14 +4,14 @@ import type { ConfigEnvironment } from '../config/input/environment.ts';
 import { defaultStateDirectory } from '../config/input/paths.ts';
 import { peek } from '../config/read-leniently.ts';
 import { ConfigError } from '../config/input/problem.ts';
-import { isForeignLastGood, type LastGood, readLastGood } from './last-good.ts';
+import { isForeignLastGood, readLastGood } from './last-good.ts';
 import { readText } from '../lib/files/read-file.ts';
 
 export interface FirstConfig {
   readonly config: Config;
   /** Why it is not what the file has, or null. */
   readonly problem: string | null;
-  readonly lastGood: LastGood | null;
+  readonly lastGood: Config | null;
 }
 
 /** Where the configuration is read, and what is called for a file that is not valid. */
@@ -42,7 +42,7 @@ export async function firstConfig(deps: StartingConfigDeps): Promise<FirstConfig
     if (isForeignLastGood(directory)) onForeignLastGood(directory);
     if (lastGood === null) throw error;
     onInvalid(error);
-    return { config: lastGood.config, problem: error.message, lastGood };
+    return { config: lastGood, problem: error.message, lastGood };
   }
 }
 

@@ -5,7 +5,6 @@ import { icmpRefusals } from '../host/icmp-refusals.ts';
 import { type OwnersByServer, ownersAt, listenerKeys } from '../forwarding/listeners/owners.ts';
 import type { Device } from '../net/device.ts';
 import type { Problems } from './problems.ts';
-import type { LastGood } from './last-good.ts';
 import type { Logger } from '../lib/log/log.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import { sourcePorts } from '../net/source-ports.ts';
@@ -37,7 +36,7 @@ export async function openDevice(
   const portOptions = { memory: portMemory, range: unassignedPorts(), device, random };
   const memory = openListenerRecordsFile(
     join(stateDirectory, 'listeners.json'),
-    (lastGood?.config.tunnels ?? []).flatMap(listenerKeys),
+    (lastGood?.tunnels ?? []).flatMap(listenerKeys),
     (message) => problems.report('the state file of listeners', message),
   );
   const taken = createEmitter();
@@ -63,7 +62,7 @@ export interface DeviceDeps {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Pick<Logger, 'debug'>;
-  readonly lastGood: LastGood | null;
+  readonly lastGood: Config | null;
   readonly problems: Problems;
 }
 

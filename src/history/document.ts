@@ -1,5 +1,5 @@
 import type { OpenOutage, Outage, OutageCause } from './outage.ts';
-import { endOf, longest, mostFrequentCause, outagesIn, shareOf, type Past, type Share } from './summary.ts';
+import { lengthOf, longest, mostFrequentCause, outagesIn, shareOf, type Past, type Share } from './summary.ts';
 
 /** The document of `tunneld history --json`. Times are ISO 8601; keys are only ever added. */
 export interface HistoryDocument {
@@ -14,20 +14,15 @@ export interface TunnelHistory {
   /** Since when it is watched; now where it never was up, and never failed. */
   readonly watchedSince: string;
   /** Up to now. */
-  readonly day: ShareStatus;
-  readonly week: ShareStatus;
-  readonly month: ShareStatus;
+  readonly day: Share;
+  readonly week: Share;
+  readonly month: Share;
   /** Of these outages. */
   readonly longest?: OutageStatus;
   readonly mostFrequentCause?: OutageCause;
   /** The oldest first. */
   readonly outages: readonly OutageStatus[];
 }
-
-export type ShareStatus = Omit<Share, 'availability'> & {
-  /** From 0 to 1; absent where the tunnel was not watched at all. */
-  readonly availability?: number;
-};
 
 export interface OutageStatus {
   readonly from: string;
@@ -61,7 +56,7 @@ function tunnelHistory(name: string, past: Past, since: number, now: number): Tu
   const outages = outagesIn(past.outages, { from: since, to: now });
   const worst = longest(outages, now);
   const cause = mostFrequentCause(outages, now);
-  const share = (ms: number) => shareStatus(shareOf(past, { from: now - ms, to: now }));
+  const share = (ms: number) => shareOf(past, { from: now - ms, to: now });
   return {
     name,
     watchedSince: iso(past.watched[0]?.from ?? now),
@@ -76,17 +71,13 @@ function tunnelHistory(name: string, past: Past, since: number, now: number): Tu
 
 const DAY_MS = 86_400_000;
 
-function shareStatus({ availability, ...share }: Share): ShareStatus {
-  return availability === null ? share : { ...share, availability };
-}
-
 function outageStatus(outage: Outage | OpenOutage, now: number): OutageStatus {
   const { from, cause, message, visitors, offMs } = outage;
   const over = 'to' in outage ? outage : null;
   return {
     from: iso(from),
     ...(over === null ? {} : { to: iso(over.to) }),
-    durationMs: Math.max(0, endOf(outage, now) - from),
+    durationMs: lengthOf(outage, now),
     cause,
     ...(message === '' ? {} : { message }),
     visitors,

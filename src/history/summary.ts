@@ -23,8 +23,8 @@ export interface Share {
   /** Part of downMs: the device had no power or slept. */
   readonly offMs: number;
   readonly outages: number;
-  /** Of the time in which it was watched, from 0 to 1; null where it was not watched at all. */
-  readonly availability: number | null;
+  /** Of the time in which it was watched, from 0 to 1; absent where it was not watched at all. */
+  readonly availability?: number;
 }
 
 /** Pure: the past of each tunnel, by what the file holds. */
@@ -77,7 +77,7 @@ export function shareOf({ watched, outages }: Past, span: Span): Share {
     downMs,
     offMs: Math.min(offMs, downMs),
     outages: downs.filter((down) => touches(down, span)).length,
-    availability: watchedMs === 0 ? null : 1 - downMs / watchedMs,
+    ...(watchedMs === 0 ? {} : { availability: 1 - downMs / watchedMs }),
   };
 }
 
@@ -110,8 +110,9 @@ export function longest<T extends Outage | OpenOutage>(outages: readonly T[], no
   );
 }
 
-function lengthOf(outage: Outage | OpenOutage, now: number): number {
-  return endOf(outage, now) - outage.from;
+/** Milliseconds up to its end, or up to `now`. */
+export function lengthOf(outage: Outage | OpenOutage, now: number): number {
+  return Math.max(0, endOf(outage, now) - outage.from);
 }
 
 /** One that ended in the moment in which the span begins is not in it; one without a length may be. */

@@ -1,6 +1,5 @@
 import { plural } from '../lib/text.ts';
-import { type Past, shareOf, type Span } from '../history/summary.ts';
-import type { Outage, OpenOutage } from '../history/outage.ts';
+import { lengthOf, type Past, shareOf, type Span } from '../history/summary.ts';
 import { element, setAttribute, setText, svg } from './dom.ts';
 import { formatDay, formatLength, formatShare, formatTime } from './format.ts';
 import { cellsOfDays, partsOf, severity, spanOf, type Cell } from './past.ts';
@@ -72,8 +71,10 @@ export function dayRibbon(name: string): Ribbon {
 
 /** Of a piece of time up to now. */
 function shareText(past: Past | null, span: Span): string {
-  const { availability, outages } = past === null ? { availability: null, outages: 0 } : shareOf(past, span);
-  return availability === null ? 'not watched yet' : `${formatShare(availability)} up, ${plural(outages, 'outage')}`;
+  const { availability, outages } = shareOf(past ?? { watched: [], outages: [] }, span);
+  return availability === undefined
+    ? 'not watched yet'
+    : `${formatShare(availability)} up, ${plural(outages, 'outage')}`;
 }
 
 const MINUTES = 1440;
@@ -153,11 +154,6 @@ function dayText({ from, share, outages, to }: Cell): string {
   const longest = Math.max(...outages.map((outage) => lengthOf(outage, to)));
   const each = outages.length === 1 ? '' : `, longest ${formatLength(longest)}`;
   return `${day}: ${plural(outages.length, 'outage')}, down ${formatLength(share.downMs)}${each} (${causes})`;
-}
-
-function lengthOf(outage: Outage | OpenOutage, now: number): number {
-  const { from, to } = spanOf(outage, now);
-  return to - from;
 }
 
 function momentText(past: Past, { from, to }: { from: number; to: number }, now: number): string {

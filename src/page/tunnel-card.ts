@@ -1,13 +1,13 @@
 import { FORWARD_FLAGS } from '../model/spec.ts';
 import type { ForwardStatus, TunnelStatus } from '../status/document.ts';
 import { formatAge, formatDuration, plural } from '../lib/text.ts';
-import { shareOf, type Past } from '../history/summary.ts';
+import { lengthOf, shareOf, type Past } from '../history/summary.ts';
 import { charts } from './charts.ts';
 import { element, setAttribute, setText, table } from './dom.ts';
 import { formatBytes, formatLength, formatMs, formatShare, formatTime } from './format.ts';
 import { brokenSince, lookOf, SIGNS, stateText, troubleOf } from './judgement.ts';
 import { own } from './own.ts';
-import { pastAt, spanOf } from './past.ts';
+import { pastAt } from './past.ts';
 import { dayRibbon, daysRibbon } from './ribbon.ts';
 import type { PageState } from './state.ts';
 
@@ -187,7 +187,7 @@ const VERIFIED = { yes: 'verified', no: 'leads elsewhere', unknown: 'not verifie
 function sharesText(past: Past, now: number): string {
   const share = (days: number) => {
     const { availability } = shareOf(past, { from: now - days * DAY_MS, to: now });
-    return availability === null ? '–' : formatShare(availability);
+    return availability === undefined ? '–' : formatShare(availability);
   };
   return `Up: ${share(1)} of a day, ${share(7)} of a week, ${share(30)} of a month`;
 }
@@ -195,11 +195,10 @@ function sharesText(past: Past, now: number): string {
 const DAY_MS = 86_400_000;
 
 function outageRow(outage: Past['outages'][number], now: number): readonly string[] {
-  const { from, to } = spanOf(outage, now);
   const goesOn = 'to' in outage ? '' : ', goes on';
   return [
-    formatTime(from, now),
-    `${formatLength(to - from)}${goesOn}`,
+    formatTime(outage.from, now),
+    `${formatLength(lengthOf(outage, now))}${goesOn}`,
     outage.message === '' ? outage.cause : `${outage.cause}: ${outage.message}`,
     String(outage.visitors),
   ];

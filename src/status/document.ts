@@ -2,10 +2,9 @@ import { plural } from '../lib/text.ts';
 import { type ConfigurationState, assessHealth, assessTunnel, type Health } from './health.ts';
 import { formatEndpoint, formatAddress } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
-import type { FailureCode } from '../model/failure.ts';
 import { formatListen, formatServer, type FailureReport, type Phase, type TunnelState } from '../model/state.ts';
 import { wholeTunnels } from '../supervisor/whole-tunnels.ts';
-import { tunnelOf } from '../model/redundancy.ts';
+import { type Redundancy, tunnelOf } from '../model/redundancy.ts';
 import type { RunningTunnel } from '../supervisor/supervisor.ts';
 
 /**
@@ -84,10 +83,7 @@ export interface TunnelStatus {
   readonly previous?: readonly PreviousTunnel[];
 }
 
-interface ServersStatus {
-  /** The tunnel's name in the file. */
-  readonly tunnel: string;
-  readonly mode: 'failover' | 'all';
+interface ServersStatus extends Pick<Redundancy, 'tunnel' | 'mode'> {
   /** This server is not to have the tunnel at present: its phase is `stopped`, and it is well. */
   readonly standby?: true;
   /** Another server has the tunnel while this one has not: visitors come through that one. */
@@ -122,12 +118,7 @@ export interface PreviousTunnel extends Pick<TunnelStatus, 'name' | 'phase' | 's
   readonly listen: readonly string[];
 }
 
-export interface FailureStatus {
-  readonly code: FailureCode;
-  readonly message: string;
-  readonly hint: string;
-  readonly at: string;
-}
+export type FailureStatus = Omit<FailureReport, 'at'> & { readonly at: string };
 
 export interface ForwardStatus {
   readonly kind: 'remote' | 'local' | 'dynamic';

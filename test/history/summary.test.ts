@@ -20,7 +20,7 @@ const rows: readonly [string, readonly HistoryRecord[], [from: number, to: numbe
   ['an outage that reaches into the time', [begin('a', 0), outage(400, 600)], [500, 1000], [500, 100, 0, 1, 0.8]],
   ['an outage before the time', [begin('a', 0), outage(400, 500)], [500, 1000], [500, 0, 0, 0, 1]],
   ['a tunnel that is younger than the time', [begin('a', 600), outage(600, 800)], [0, 1000], [400, 200, 0, 1, 0.5]],
-  ['a time before the tunnel', [begin('a', 600)], [0, 500], [0, 0, 0, 0, null]],
+  ['a time before the tunnel', [begin('a', 600)], [0, 500], [0, 0, 0, 0, undefined]],
   [
     'a tunnel that was removed and came again',
     [begin('a', 0), end('a', 100), begin('a', 900)],

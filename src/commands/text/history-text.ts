@@ -1,4 +1,5 @@
-import type { HistoryDocument, OutageStatus, ShareStatus, TunnelHistory } from '../../history/document.ts';
+import type { HistoryDocument, OutageStatus, TunnelHistory } from '../../history/document.ts';
+import type { Share } from '../../history/summary.ts';
 import { formatDuration, plural } from '../../lib/text.ts';
 import { alignColumns } from './table.ts';
 import { formatTime } from './time.ts';
@@ -47,6 +48,6 @@ function summary({ outages, longest, mostFrequentCause }: TunnelHistory): string
 }
 
 /** Never 100 % where there was an outage: it is cut off, not rounded. */
-function percent({ availability }: ShareStatus): string {
+function percent({ availability }: Share): string {
   return availability === undefined ? '-' : `${(Math.floor(availability * 10_000) / 100).toFixed(2)}%`;
 }

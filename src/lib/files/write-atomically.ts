@@ -78,7 +78,7 @@ function named(error: unknown, path: string, temporary: string, shortName: strin
 function removeStaleTemporaries(directory: OpenDirectory, name: string): void {
   for (const entry of orElse(() => readdirSync(directory.at('.')), [])) {
     const pid = entry.startsWith(`.${name}.`) ? STALE.exec(entry.slice(name.length + 2))?.[1] : undefined;
-    if (pid !== undefined && !isAlive(Number(pid))) remove(directory.at(entry));
+    if (pid !== undefined && !isAlive(Number(pid))) orElse(() => unlinkSync(directory.at(entry)), null);
   }
 }
 
@@ -108,13 +108,5 @@ async function syncDirectory(path: string): Promise<void> {
     // Some file systems cannot flush a directory; the rename is atomic all the same.
   } finally {
     await handle.close();
-  }
-}
-
-function remove(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // there was none
   }
 }
