@@ -1,5 +1,6 @@
 import { shellQuote } from '../../lib/shell-quote.ts';
 import { KEYS_FOLDER } from '../../server-rules/server-setup.ts';
+import { comment } from './quote.ts';
 import type { System } from './system.ts';
 
 /** Names of tunnels in a sentence. */
@@ -22,6 +23,12 @@ export function variables(user: string | null, system: System): string {
     'block_begin="# Made by tunneld server-setup for $user: begin"',
     'block_end="# Made by tunneld server-setup for $user: end"',
   ].join('\n');
+}
+
+/** A script with these parts, after what it says of itself. */
+export function script(head: readonly string[], parts: readonly string[]): string {
+  const start = ['#!/bin/sh', comment(head), 'set -eu', 'umask 022', PATHS];
+  return `${[start.join('\n'), ...parts].join('\n\n')}\n`;
 }
 
 /** sudo and su may leave some of these out of PATH. */

@@ -1,9 +1,9 @@
 import { matchBlock } from '../../server-rules/rules.ts';
 import { effectiveLines, type ServerSetup } from '../../server-rules/server-setup.ts';
 import { BASICS, FILES } from './files.ts';
-import { namesOf, PATHS, variables } from './head.ts';
+import { namesOf, script, variables } from './head.ts';
 import { RESERVED_PORTS } from './reserved-ports.ts';
-import { comment, printer } from './quote.ts';
+import { printer } from './quote.ts';
 import { MAKE_SPARE, SPARE } from './spare-host-key.ts';
 import type { System } from './system.ts';
 
@@ -16,9 +16,8 @@ export function setUpScript(setup: ServerSetup, system: System, server: string, 
     : keyLines.length === 1
       ? 'the key'
       : `the ${keyLines.length} keys`;
-  return [
-    '#!/bin/sh',
-    comment([
+  return script(
+    [
       `Sets the server ${server} up for ${namesOf(tunnels)} of tunneld. Read it, then run it there as root.`,
       '',
       `The user ${user} logs in with ${what} below, and may do only what is listed. Where a step fails, all changes are reverted.`,
@@ -28,18 +27,9 @@ export function setUpScript(setup: ServerSetup, system: System, server: string, 
       'A second run changes nothing. A key of the tunnel that is no longer below is removed.',
       `\`tunneld server-setup ${tunnels[0]} --undo\` prints the script that undoes it.`,
       ...notes.flatMap((note) => ['', `Note: ${note}`]),
-    ]),
-    'set -eu',
-    'umask 022',
-    PATHS,
-    '',
-    variables(user, system),
-    '',
-    textsOf(setup),
-    '',
-    setUpSteps(system, spare),
-    '',
-  ].join('\n');
+    ],
+    [variables(user, system), textsOf(setup), setUpSteps(system, spare)],
+  );
 }
 
 /** What differs from one setup to the other. */
@@ -105,10 +95,7 @@ whole=yes
 
 /** The last parts of the work, with those for a spare host key. */
 function steps(spare: boolean): string {
-  return STEPS.replace('#make_spare#\n', spare ? 'make_spare\n' : '').replace(
-    '#tell_spare#\n',
-    spare ? 'tell_spare\n' : '',
-  );
+  return STEPS.replaceAll(/^#(make_spare|tell_spare)#\n/gm, spare ? '$1\n' : '');
 }
 
 const STEPS = String.raw`

@@ -1,26 +1,17 @@
 import { BASICS, FILES } from './files.ts';
-import { namesOf, PATHS, variables } from './head.ts';
-import { comment } from './quote.ts';
+import { namesOf, script, variables } from './head.ts';
 import { DROP_SPARE, SPARE } from './spare-host-key.ts';
 import type { System } from './system.ts';
 
 /** The script that removes what setUpScript() made, and nothing else. */
 export function undoScript(user: string, tunnels: readonly string[], system: System, server: string): string {
-  return [
-    '#!/bin/sh',
-    comment([
+  return script(
+    [
       `Undoes \`tunneld server-setup\` for ${namesOf(tunnels)} on the server ${server}. Read it, then run it there as root.`,
       'A user that existed before is kept; one that was created is removed, and its connections end.',
-    ]),
-    'set -eu',
-    'umask 022',
-    PATHS,
-    '',
-    variables(user, system),
-    '',
-    undoSteps(system),
-    '',
-  ].join('\n');
+    ],
+    [variables(user, system), undoSteps(system)],
+  );
 }
 
 /** The work itself, below variables(). */
