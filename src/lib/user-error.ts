@@ -21,6 +21,16 @@ export function wrongUsage(message: string, options?: ErrorOptions): UserError {
   return new UserError(message, EXIT.usage, options);
 }
 
+/** The result of work, or something else where it cannot be done. */
+export async function unlessRefused<T, Otherwise>(work: Promise<T>, otherwise: Otherwise): Promise<T | Otherwise> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof UserError) return otherwise;
+    throw error;
+  }
+}
+
 /** The same of an error of a system call (https://nodejs.org/api/errors.html#class-systemerror); null for a bug. */
 export function asUserError(error: unknown): UserError | null {
   if (error instanceof UserError) return error;

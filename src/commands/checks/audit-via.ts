@@ -5,7 +5,7 @@ import { isMissing } from '../../connection/auth/secret-file.ts';
 import type { OpenLoginDeps } from '../../connection/route/open-login.ts';
 import { systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { unlessRefused } from '../../lib/user-error.ts';
 import { sharesUser } from '../../server-rules/same-login.ts';
 import { marksOf } from '../../server-rules/server-setup.ts';
 import { readLoginKeys } from '../../setup/login-keys.ts';
@@ -47,20 +47,12 @@ async function authoritiesOf(
 
 /** What the lines hold that server-setup writes; none where it would write none now. */
 async function linesOf(tunnel: TunnelSpec): Promise<readonly string[]> {
-  try {
-    return marksOf((await readLoginKeys(tunnel, systemClock)).keys);
-  } catch (error) {
-    if (error instanceof UserError) return [];
-    throw error;
-  }
+  return marksOf((await unlessRefused(readLoginKeys(tunnel, systemClock), NO_KEYS)).keys);
 }
 
 /** In base64; none where they are known to an agent alone. */
 async function keysOf(tunnel: TunnelSpec): Promise<readonly string[]> {
-  try {
-    return (await readPublicKeys(tunnel)).keys.map(({ base64 }) => base64);
-  } catch (error) {
-    if (error instanceof UserError) return [];
-    throw error;
-  }
+  return (await unlessRefused(readPublicKeys(tunnel), NO_KEYS)).keys.map(({ base64 }) => base64);
 }
+
+const NO_KEYS = { keys: [] };

@@ -7,7 +7,7 @@ import { EXIT } from '../../lib/exit-code.ts';
 import { escapeUnsafeJson } from '../../lib/text.ts';
 import { wrongUsage } from '../../lib/user-error.ts';
 import { VERSION } from '../../lib/version.ts';
-import { administrator, callersEnvironment } from '../find/administrator.ts';
+import { administrator } from '../find/administrator.ts';
 import { loginDeps } from '../find/login-deps.ts';
 import { wantsColour } from '../text/color.ts';
 import { fleetMetrics } from '../text/fleet-metrics.ts';
@@ -46,7 +46,7 @@ export async function fleet(servers: readonly string[], options: FleetOptions): 
 const WATCH_MS = 5000;
 
 async function surveyOf(server: string, { person }: Questions): Promise<Survey> {
-  const admin = await administrator(server, await callersEnvironment(), 'the server');
+  const admin = await administrator(server, null, 'the server');
   return createSurvey(admin, { ...loginDeps('error'), person });
 }
 

@@ -1,5 +1,5 @@
 import { formatLogLine } from '../../lib/log/format.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { unlessRefused, UserError } from '../../lib/user-error.ts';
 import { isMeant } from '../../model/redundancy.ts';
 import type { StatusDocument } from '../../status/document.ts';
 import { request, requestStatus } from '../find/daemon-request.ts';
@@ -30,12 +30,9 @@ const LOG_LINES = 5;
 /** A daemon that ends meanwhile does not take the status away. */
 async function recentLog(config: string | null, name: string | null, colour: boolean): Promise<readonly string[]> {
   const lines: string[] = [];
-  try {
-    await request(config, { command: 'logs', name, lines: LOG_LINES, follow: false }, name, (line) =>
-      lines.push(formatLogLine(line, colour)),
-    );
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-  }
+  const asked = request(config, { command: 'logs', name, lines: LOG_LINES, follow: false }, name, (line) =>
+    lines.push(formatLogLine(line, colour)),
+  );
+  await unlessRefused(asked, null);
   return lines;
 }

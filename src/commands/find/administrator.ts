@@ -8,18 +8,22 @@ import { wrongUsage } from '../../lib/user-error.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 
 /**
- * The login of an administrator, `[me@]server[:port]`, as ssh would do it in this environment, with its ssh_config, agent, default keys
+ * The login of an administrator, `[me@]server[:port]`, as ssh would do it in this environment, by default the caller's, with its ssh_config, agent, default keys
  * and known_hosts. Throws a UserError where `destination` names no server; `option` is what gave it.
  */
 export async function administrator(
   destination: string,
-  environment: ConfigEnvironment,
+  environment: ConfigEnvironment | null = null,
   option = '--via',
 ): Promise<TunnelSpec> {
   const { host, user, port } = readServer(destination, '[me@]server[:port]', `${option} `);
   const login = [...(user === undefined ? [] : ['-l', user]), ...(port === undefined ? [] : ['-p', String(port)])];
   // A command line needs a forward; none is made.
-  const { tunnels } = await adHocConfig(['-R', '1:localhost:1', ...login, host], 'via', environment);
+  const { tunnels } = await adHocConfig(
+    ['-R', '1:localhost:1', ...login, host],
+    'via',
+    environment ?? (await callersEnvironment()),
+  );
   return { ...tunnels[0]!, forwards: [] };
 }
 

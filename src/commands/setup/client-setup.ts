@@ -1,4 +1,4 @@
-import { callersEnvironment, administrator } from '../find/administrator.ts';
+import { administrator } from '../find/administrator.ts';
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { hostQuery, knownHostsLine } from '../../connection/known-hosts/check.ts';
 import { loadKnownHosts } from '../../connection/known-hosts/file.ts';
@@ -38,7 +38,7 @@ export async function printClientSetup(
   const { tunnel, all } = await configuredTunnel(config, name);
   // By the tunnel's name, all its servers.
   const others = all.filter((one) => one !== tunnel && isMeant(one.name, name));
-  const login = via === null ? null : await administrator(via, await callersEnvironment());
+  const login = via === null ? null : await administrator(via);
   const called = alias ?? aliasOf(tunnel);
   const paste = await clientPaste(tunnel, { user, alias: called, via: login, hostKeys }, others);
   if (install === null) process.stdout.write(paste);
@@ -48,10 +48,7 @@ export async function printClientSetup(
 /** Runs the block on the laptop, over a login as init does for a server: agent, keys, or a password that is asked for. */
 async function installThere(paste: string, destination: string, alias: string): Promise<void> {
   await withQuestions(false, async (questions) => {
-    const laptop = await trustOther(
-      await administrator(destination, await callersEnvironment(), '--install'),
-      questions,
-    );
+    const laptop = await trustOther(await administrator(destination, null, '--install'), questions);
     const name = formatServer(laptop);
     const login = await logIn(laptop, name, questions, 'on the laptop (--install me@laptop)');
     try {

@@ -8,7 +8,7 @@ import { isMissing } from '../../connection/auth/secret-file.ts';
 import { keyTypeOf } from '../../connection/known-hosts/key-blob.ts';
 import { readHostKeys } from '../../host/host-keys.ts';
 import { systemClock } from '../../lib/async/clock.ts';
-import { readText } from '../../lib/files/read-file.ts';
+import { readTextIfThere } from '../../lib/files/read-file.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
 import { UserError, wrongUsage } from '../../lib/user-error.ts';
@@ -86,9 +86,8 @@ function checkDevice(name: string): string {
 
 async function tunnelsOf(directory: string, { name }: Chosen): Promise<readonly TunnelSpec[]> {
   const file = resolve(directory, 'config.yaml');
-  const text = await readText(file).catch((error: unknown) => {
-    throw errorCode(error) === 'ENOENT' ? new UserError(`${file} does not exist`) : error;
-  });
+  const text = await readTextIfThere(file);
+  if (text === null) throw new UserError(`${file} does not exist`);
   // Its home directory is not the one of whoever runs this.
   const { tunnels } = await parseConfig(text, file, { ...systemEnvironment(), home: resolve(directory) });
   return tunnels.filter((one) => name === null || one.name === name);
@@ -98,12 +97,9 @@ async function keyedIn(directory: string, spec: TunnelSpec, jump: boolean): Prom
   const keys: PublicKey[] = [];
   for (const path of spec.identityFiles) {
     const file = join(directory, `${basename(path)}.pub`);
-    const text = await readText(file).catch((error: unknown) => {
-      if (errorCode(error) === 'ENOENT' && !spec.identityFilesConfigured) return null;
-      throw errorCode(error) === 'ENOENT'
-        ? new UserError(`${file} does not exist: it is the key of ${spec.name}`)
-        : error;
-    });
+    const text = await readTextIfThere(file);
+    if (text === null && spec.identityFilesConfigured)
+      throw new UserError(`${file} does not exist: it is the key of ${spec.name}`);
     if (text !== null) keys.push(await withCertificates(directory, spec, path, publicKeyIn(text, file)));
   }
   if (keys.length === 0) throw new UserError(`${directory} has no public key of ${spec.name}`);

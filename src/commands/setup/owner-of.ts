@@ -1,6 +1,6 @@
 import { UserError } from '../../lib/user-error.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
-import { administrator, callersEnvironment } from '../find/administrator.ts';
+import { administrator } from '../find/administrator.ts';
 import type { Questions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
 import { trustHostKey } from './trust-host-key.ts';
@@ -9,7 +9,7 @@ import { hostOf } from './trust.ts';
 
 /** A login of the owner's (`[me@]server[:port]`) on the server of a tunnel that the configuration has. See openOwner(). */
 export async function openOwnerOf(tunnel: TunnelSpec, via: string, questions: Questions): Promise<Owner> {
-  const admin = await administrator(via, await callersEnvironment());
+  const admin = await administrator(via);
   return await openOwner(await trustLogin(tunnel, admin, questions), tunnel.user, questions);
 }
 

@@ -1,15 +1,14 @@
 import { dirname } from 'node:path';
-import { EXIT } from '../../../lib/exit-code.ts';
-import { UserError, wrongUsage } from '../../../lib/user-error.ts';
-import { asFailure, hintFor } from '../../../model/failure.ts';
+import { wrongUsage } from '../../../lib/user-error.ts';
 import { isMeant } from '../../../model/redundancy.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import { formatServer } from '../../../model/state.ts';
 import type { Rotation } from '../../../setup/rotation.ts';
-import { administrator, callersEnvironment } from '../../find/administrator.ts';
+import { administrator } from '../../find/administrator.ts';
 import type { Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { accepts, answerTo, logIn, withKeys } from './accepts-key.ts';
+import { asking } from '../log-in-once.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
 import type { Owner } from '../owner.ts';
 import { isServerOf, openOwnerOf } from '../owner-of.ts';
@@ -68,7 +67,9 @@ export function byScript(servers: Servers, wait: boolean, scriptFor = ofKeys): S
     allow: async (keys, { next, old, phase }) => {
       const isNew = phase === 'begun';
       for (const member of servers.members) {
-        const isDone = await asking(member, () => (isNew ? accepts(member, next) : acceptsNone(member, old)));
+        const isDone = await asking(member, formatServer(member), () =>
+          isNew ? accepts(member, next) : acceptsNone(member, old),
+        );
         if (isDone) continue;
         if (servers.members.length > 1) report(`at ${formatServer(member)}:`);
         const { of, does } = scriptFor(isNew);
@@ -108,18 +109,6 @@ async function acceptsNone(member: TunnelSpec, keys: readonly string[]): Promise
   return true;
 }
 
-/** Rejects with a UserError where the server cannot be asked. */
-async function asking(member: TunnelSpec, ask: () => Promise<boolean>): Promise<boolean> {
-  try {
-    return await ask();
-  } catch (error) {
-    const { code, message, hint } = asFailure(error);
-    throw new UserError(`${formatServer(member)}: ${code}: ${message}\n${hintFor(member.name, hint)}`, EXIT.failed, {
-      cause: error,
-    });
-  }
-}
-
 /** Those of the same tunnel change their keys with this one. */
 function othersOf({ name }: TunnelSpec, keys: readonly string[], { members, all }: Servers): readonly TunnelSpec[] {
   return all
@@ -133,8 +122,7 @@ export async function openOwners(
   vias: readonly string[],
   questions: Questions,
 ): Promise<readonly Owner[]> {
-  const environment = await callersEnvironment();
-  const logins = await Promise.all(vias.map((via) => administrator(via, environment)));
+  const logins = await Promise.all(vias.map((via) => administrator(via)));
   const paired = pairLogins(members, logins);
   const owners: Owner[] = [];
   try {

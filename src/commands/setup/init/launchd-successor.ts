@@ -25,7 +25,7 @@ import { installService } from '../../service/install-launchd.ts';
 import { report } from '../../text/report.ts';
 import { untilVerified } from './finish.ts';
 import type { JobsPlan } from './launchd-plan.ts';
-import { logInOnce } from './log-in-once.ts';
+import { logInOnce } from '../log-in-once.ts';
 
 /** By whom the command is called, and what applies the steps of the installation. */
 export interface Means {

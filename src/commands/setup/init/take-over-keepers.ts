@@ -29,7 +29,7 @@ import { proveService } from '../../service/takeover/prove-takeover.ts';
 import { inJournal, writeToJournal } from '../../service/takeover/own-unit.ts';
 import { reportChange } from '../../text/changes-text.ts';
 import { report } from '../../text/report.ts';
-import { logInOnce } from './log-in-once.ts';
+import { logInOnce } from '../log-in-once.ts';
 
 /** A script that undoes what a killed takeover has begun, or completes it where it was decided. */
 const END_SCRIPT = '/run/tunneld-takeover.end';

@@ -1,5 +1,5 @@
 import { systemClock } from '../../../lib/async/clock.ts';
-import { UserError } from '../../../lib/user-error.ts';
+import { unlessRefused } from '../../../lib/user-error.ts';
 import type { NewTunnel } from '../../../setup/new-config.ts';
 import { marksOf } from '../../../server-rules/server-setup.ts';
 import { readLoginKeys } from '../../../setup/login-keys.ts';
@@ -43,11 +43,6 @@ export interface Task {
  * may have certificates of the same authority for the same name.
  */
 export async function marksIn({ existing, fresh }: Pick<Comparison, 'existing' | 'fresh'>): Promise<readonly string[]> {
-  try {
-    const { keys } = await readLoginKeys(existing ?? fresh, systemClock);
-    return marksOf(existing === null ? keys.map((key) => ({ ...key, certificates: [] })) : keys);
-  } catch (error) {
-    if (error instanceof UserError) return [];
-    throw error;
-  }
+  const { keys } = await unlessRefused(readLoginKeys(existing ?? fresh, systemClock), { keys: [] });
+  return marksOf(existing === null ? keys.map((key) => ({ ...key, certificates: [] })) : keys);
 }

@@ -47,7 +47,7 @@ export interface WantedOptions {
 /** From the arguments, and from a person where something is missing. Throws a UserError for what cannot be. */
 export async function wantedTunnel(file: string, options: WantedOptions, questions: Questions): Promise<Wanted> {
   const environment = systemEnvironment();
-  const given = options.via === null ? null : await adminOf(options.via);
+  const given = options.via === null ? null : await administrator(options.via);
   const old = (await tunnelsOf(file)).find(({ name }) => name === options.name) ?? null;
   const server = await serverOf(options, given, old, questions.ask);
   const forwards = await forwardsFor(options, given !== null, old, questions);
@@ -224,10 +224,6 @@ function written(forward: string): unknown {
   return listen === undefined ? forward : { listen, target: 'socks' };
 }
 
-async function adminOf(destination: string): Promise<TunnelSpec> {
-  return await administrator(destination, await callersEnvironment());
-}
-
 /** The server of the tunnel, where only the owner's login names it: a user of the tunnel's own there, named after this device. */
 function beside({ host, port, jumps }: TunnelSpec, via: string): ReturnType<typeof readJump> {
   if (jumps.length > 0)
@@ -253,7 +249,7 @@ async function askForAdmin(server: string, { interactive, yes, ask }: Questions)
     ask,
     'Your own login on the server, to set it up now (no: you get a script to run there)',
     `${userName}@${server}`,
-    async (answer) => (/^no?$/i.test(answer) ? null : await adminOf(answer)),
+    async (answer) => (/^no?$/i.test(answer) ? null : await administrator(answer)),
   );
 }
 
