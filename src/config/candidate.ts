@@ -17,15 +17,11 @@ export async function createCandidate(file: string, text: string, inUse: string 
   return name;
 }
 
-export interface InstalledCandidate {
-  revert(): Promise<void>;
-}
-
 /**
- * Replaces the file with a candidate, and keeps the file as FILE.previous. Rejects where the candidate was changed since, because that
- * was not tried out.
+ * Replaces the file with a candidate, and keeps the file as FILE.previous; the result puts it back. Rejects where the candidate was changed
+ * since, because that was not tried out.
  */
-export async function installCandidate(file: string, name: string): Promise<InstalledCandidate> {
+export async function installCandidate(file: string, name: string): Promise<() => Promise<void>> {
   if (!/^[a-z0-9]{1,40}$/.test(name)) throw new UserError(`${JSON.stringify(name)} is not the name of a candidate`);
   await checkDirectory(file);
   const path = candidatePath(file, name);
@@ -35,7 +31,7 @@ export async function installCandidate(file: string, name: string): Promise<Inst
   const before = await readText(file);
   await writeAnew(`${file}.previous`, before, await stat(file));
   await replaceFile(file, text);
-  return { revert: () => replaceFile(file, before) };
+  return () => replaceFile(file, before);
 }
 
 /**

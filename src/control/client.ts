@@ -6,7 +6,6 @@ import { errorCode, escapeControls, printable } from '../lib/text.ts';
 import { UserError } from '../lib/user-error.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { type Answer, ownerSocket, type Request, type RequestOf, type Results } from './protocol.ts';
-import { connectError } from '../lib/unix-socket.ts';
 
 /** Nothing listens on the control socket. */
 export class DaemonNotRunningError extends UserError {
@@ -84,11 +83,6 @@ export async function probeSocket(path: string, patienceMs = 2000): Promise<Stat
   } catch (error) {
     return ['ENOENT', 'ECONNREFUSED'].includes(errorCode(error) ?? '') ? 'none' : 'other';
   }
-}
-
-/** Whether a daemon listens there. */
-export function acceptsConnections(path: string): Promise<boolean> {
-  return connectError(path).then((error) => error === null);
 }
 
 const UNREACHABLE: readonly string[] = ['ENOENT', 'ECONNREFUSED', 'EACCES', 'ENOTSOCK', 'ENOTDIR'];

@@ -1,20 +1,17 @@
 import { lstat, stat, unlink } from 'node:fs/promises';
-import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { pathOwner } from '../lib/files/path-owner.ts';
 import { probeSocket } from './client.ts';
-import { listenOnUnixSocket, type UnixListener } from '../lib/files/unix-listener.ts';
+import { listenOnUnixSocket, type UnixListener, type UnixListenRequest } from '../lib/files/unix-listener.ts';
 
 /** A trusted daemon runs the same configuration already. */
 export class AlreadyRunningError extends Error {}
 
-export interface ListenRequest {
-  readonly path: string;
+export interface ListenRequest extends Pick<UnixListenRequest, 'path' | 'onConnection'> {
   /** The socket never exists with wider permissions. */
   readonly mode: 0o600 | 0o660;
   /** The configuration that runs here. */
   readonly config: string;
-  readonly onConnection: (socket: Socket) => void;
 }
 
 /**

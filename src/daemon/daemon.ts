@@ -7,7 +7,7 @@ import type { Config } from '../model/config.ts';
 import { Configuration, type ConfigurationDeps } from './active-config.ts';
 import type { ReloadResult } from '../control/protocol.ts';
 import { openControlSocket } from '../control/socket.ts';
-import { createPinger } from '../host/ping.ts';
+import { anyAnswers } from '../host/ping.ts';
 import { openLastConnectedFile } from '../host/last-connected-file.ts';
 import type { Notifier } from '../host/sd-notify.ts';
 import type { LogMemory } from '../lib/log/memory.ts';
@@ -146,7 +146,6 @@ function superviseTunnels(
   ping: () => readonly string[],
 ): Supervisor {
   const { clock, problems } = deps;
-  const pinger = createPinger();
   const lastConnected = openLastConnectedFile(join(stateDirectory, 'last-connected.json'), (message) =>
     problems.report('the state file of last connections', message),
   );
@@ -155,7 +154,7 @@ function superviseTunnels(
     suspects: createSuspects(lastConnected, tunnels.length - 1, clock),
     ping: () => {
       const hosts = ping();
-      return hosts.length === 0 ? null : (signal) => pinger.anyAnswers(hosts, signal);
+      return hosts.length === 0 ? null : (signal) => anyAnswers(hosts, signal);
     },
   });
 }

@@ -6,38 +6,34 @@ import { abortable } from '../lib/async/abort.ts';
 import { deadline } from '../lib/async/deadline.ts';
 import { systemClock } from '../lib/async/clock.ts';
 
-/** Hints from ICMP that the network is there. A yes is certain; a no may also mean that pings are dropped. */
-export interface Pinger {
-  /**
-   * Sends one echo request to every host at once. Resolves with true as soon as one answers, with false when none has
-   * within 2 seconds or none could be sent. No ping outlives the call. Rejects only with the reason of `signal`.
-   */
-  anyAnswers(hosts: readonly string[], signal: AbortSignal): Promise<boolean>;
-}
-
 /** Sends one echo request to an IP address: true if it is answered. May fail in any way; ends with the signal. */
 export type Probe = (address: string, signal: AbortSignal) => Promise<boolean>;
 
-export function createPinger(probe: Probe = pingOnce): Pinger {
-  return {
-    anyAnswers: async (hosts, signal) => {
-      const ask = async (host: string, own: AbortSignal) => {
-        // Resolved here, because ping's own look-up is not bounded by its time-out.
-        const address = isIP(host) === 0 ? (await lookup(host)).address : host;
-        own.throwIfAborted();
-        if (!(await probe(address, own))) throw new Error('no answer');
-        return true;
-      };
-      const askAll = (own: AbortSignal) =>
-        abortable(Promise.any(hosts.filter(isPlausibleHost).map((host) => ask(host, own))), own);
-      try {
-        return await deadline(systemClock, ANSWER_WITHIN_S * 1000, () => new Error('no answer'), askAll, signal);
-      } catch {
-        signal.throwIfAborted();
-        return false;
-      }
-    },
+/**
+ * A hint from ICMP that the network is there: a yes is certain; a no may also mean that pings are dropped. Sends one echo request to every
+ * host at once. Resolves with true as soon as one answers, with false when none has within 2 seconds or none could be sent. No ping outlives
+ * the call. Rejects only with the reason of `signal`.
+ */
+export async function anyAnswers(
+  hosts: readonly string[],
+  signal: AbortSignal,
+  probe: Probe = pingOnce,
+): Promise<boolean> {
+  const ask = async (host: string, own: AbortSignal) => {
+    // Resolved here, because ping's own look-up is not bounded by its time-out.
+    const address = isIP(host) === 0 ? (await lookup(host)).address : host;
+    own.throwIfAborted();
+    if (!(await probe(address, own))) throw new Error('no answer');
+    return true;
   };
+  const askAll = (own: AbortSignal) =>
+    abortable(Promise.any(hosts.filter(isPlausibleHost).map((host) => ask(host, own))), own);
+  try {
+    return await deadline(systemClock, ANSWER_WITHIN_S * 1000, () => new Error('no answer'), askAll, signal);
+  } catch {
+    signal.throwIfAborted();
+    return false;
+  }
 }
 
 const ANSWER_WITHIN_S = 2;

@@ -21,7 +21,7 @@ export function withWatchdogThread(
     return notifier;
   }
   const beats = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  startThread({ beats, stepMs: (seconds * 1000) / STRIKES, strikes: STRIKES, seconds }, onProblem);
+  startThread(beats, seconds, onProblem);
   return {
     ...notifier,
     watchdogMs: seconds * 1000,
@@ -42,20 +42,13 @@ const LONGEST_S = 3600;
  */
 const STRIKES = 4;
 
-interface ThreadData {
-  readonly beats: Int32Array;
-  readonly stepMs: number;
-  readonly strikes: number;
-  readonly seconds: number;
-}
-
-function startThread(workerData: ThreadData, onProblem: (message: string) => void): void {
+function startThread(beats: Int32Array, seconds: number, onProblem: (message: string) => void): void {
   const failed = (error: unknown) =>
     onProblem(`the watchdog's thread ended, so there is no watchdog now: ${errorText(error)}`);
   try {
     const worker = new Worker(THREAD, {
       eval: true,
-      workerData,
+      workerData: { beats, seconds, strikes: STRIKES },
       env: {},
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
@@ -75,7 +68,7 @@ function startThread(workerData: ThreadData, onProblem: (message: string) => voi
 const THREAD = `
 'use strict';
 const { fstatSync, write, writeSync } = require('node:fs');
-const { workerData: { beats, stepMs, strikes, seconds } } = require('node:worker_threads');
+const { workerData: { beats, seconds, strikes } } = require('node:worker_threads');
 let seen = Atomics.load(beats, 0);
 let missed = 0;
 const timer = setInterval(() => {
@@ -109,5 +102,5 @@ const timer = setInterval(() => {
   } catch {
     end();
   }
-}, stepMs);
+}, (seconds * 1000) / strikes);
 `;

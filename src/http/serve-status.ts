@@ -1,24 +1,17 @@
-import type { Past } from '../history/summary.ts';
-import type { Clock } from '../lib/async/clock.ts';
-import type { LogMemory } from '../lib/log/memory.ts';
 import type { MetricsConfig } from '../model/config.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { openHttpServer } from './http-server.ts';
 import { createLinks } from './links.ts';
 import { createSamples, type Sampled } from './page/samples.ts';
-import { PageStream } from './page/stream.ts';
+import { PageStream, type PageStreamDeps } from './page/stream.ts';
 import { createRoutes } from './routes.ts';
 import { readToken } from './token.ts';
 
-export interface ServeStatusDeps {
-  readonly clock: Clock;
-  readonly memory: Pick<LogMemory, 'recent' | 'follow'>;
+export interface ServeStatusDeps extends Pick<PageStreamDeps, 'clock' | 'memory' | 'pasts'> {
   tunnels(): readonly Sampled[];
   /** With `connections` also those that are open. */
   status(connections?: boolean): StatusDocument;
-  /** Never rejects. */
-  pasts(): Promise<ReadonlyMap<string, Past>>;
   /** A bug of ours. */
   onError(error: unknown): void;
 }

@@ -1,6 +1,7 @@
 import { plural } from '../lib/text.ts';
 import { type ConfigurationState, assessHealth, assessTunnel, type Health } from './health.ts';
 import { formatEndpoint, formatAddress } from '../model/endpoint.ts';
+import type { FailureCode } from '../model/failure.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { formatListen, formatServer, type FailureReport, type Phase, type TunnelState } from '../model/state.ts';
 import { wholeTunnels } from '../supervisor/whole-tunnels.ts';
@@ -118,7 +119,12 @@ export interface PreviousTunnel extends Pick<TunnelStatus, 'name' | 'phase' | 's
   readonly listen: readonly string[];
 }
 
-export type FailureStatus = Omit<FailureReport, 'at'> & { readonly at: string };
+export interface FailureStatus {
+  readonly code: FailureCode;
+  readonly message: string;
+  readonly hint: string;
+  readonly at: string;
+}
 
 export interface ForwardStatus {
   readonly kind: 'remote' | 'local' | 'dynamic';

@@ -12,7 +12,7 @@ import type { Step } from '../../doctor/check.ts';
 import { nativeProblem } from '../../connection/ssh2/packets/native.ts';
 import { readSourcePortFacts } from '../../doctor/source-port.ts';
 import { readHostKeys } from '../../host/host-keys.ts';
-import { createPinger } from '../../host/ping.ts';
+import { anyAnswers } from '../../host/ping.ts';
 import { openPortFile } from '../../host/source-port-file.ts';
 import { lastLineAt, showUnit } from '../../host/systemd-unit.ts';
 import { systemClock } from '../../lib/async/clock.ts';
@@ -156,7 +156,6 @@ interface Surroundings {
 
 async function checkTunnels(tunnels: readonly TunnelSpec[], around: Surroundings): Promise<void> {
   const { config, stateDirectory, running, onStep } = around;
-  const pinger = createPinger();
   const { ping } = config.network;
   let readable = true;
   const ports = openPortFile(join(stateDirectory, 'source-ports.json'), () => (readable = false));
@@ -171,7 +170,7 @@ async function checkTunnels(tunnels: readonly TunnelSpec[], around: Surroundings
     await reportOutdated(spec, status, around);
     await checkOnce(spec, {
       hostKeys: () => readHostKeys(),
-      ping: ping.length === 0 ? null : (signal) => pinger.anyAnswers(ping, signal),
+      ping: ping.length === 0 ? null : (signal) => anyAnswers(ping, signal),
       fromDaemon: status === undefined ? null : stepsFromStatus(status, spec, sourcePort),
       sourcePort,
       onStep,

@@ -11,11 +11,11 @@ export async function confirm(flag: string | null, print: (text: string) => void
   if (trial.waitingFor.length > 0)
     throw new UserError(`not confirmed, because not every tunnel is up: ${trial.waitingFor.join(', ')}`);
   // The file comes first: the daemon keeps only what its file says, so that only a user who may write the file can keep it.
-  const installed = await installCandidate(config, trial.candidate).catch(refusedTo('not confirmed'));
+  const revert = await installCandidate(config, trial.candidate).catch(refusedTo('not confirmed'));
   try {
     await request(flag, { command: 'confirm' }, null);
   } catch (error) {
-    await installed.revert();
+    await revert();
     throw error;
   }
   await removeCandidate(config, trial.candidate);

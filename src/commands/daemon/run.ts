@@ -6,7 +6,7 @@ import { type ConfigEnvironment, systemEnvironment } from '../../config/input/en
 import { loadInThread, loadFrom, type ConfigSource } from '../../config/load-in-thread.ts';
 import type { Config } from '../../model/config.ts';
 import { printConfig } from '../../config/print.ts';
-import { acceptsConnections } from '../../control/client.ts';
+import { connectError } from '../../lib/unix-socket.ts';
 import { startDaemon, type Daemon } from '../../daemon/daemon.ts';
 import { createLastGoodKeeper } from '../../daemon/last-good.ts';
 import { createProblems, type Problems } from '../../daemon/problems.ts';
@@ -190,7 +190,7 @@ const STRAY_SIGNALS_A_MINUTE = 10;
 async function freeName(wanted: string, environment: ConfigEnvironment): Promise<string> {
   for (let number = 1; number < MAX_SAME_NAME; number += 1) {
     const name = number === 1 ? wanted : `${wanted}-${number}`;
-    if (!(await acceptsConnections(adHocSocket(name, environment)))) return name;
+    if ((await connectError(adHocSocket(name, environment))) !== null) return name;
   }
   return wanted;
 }

@@ -1,6 +1,6 @@
 import { tunnelOfSocket } from '../../config/command-line/paths.ts';
 import { systemEnvironment } from '../../config/input/environment.ts';
-import { acceptsConnections } from '../../control/client.ts';
+import { connectError } from '../../lib/unix-socket.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { isFine, type StatusDocument } from '../../status/document.ts';
 import { UserError } from '../../lib/user-error.ts';
@@ -51,7 +51,7 @@ async function mentionOthers(shown: StatusDocument): Promise<void> {
   const paths = await adHocSockets(systemEnvironment());
   for (const path of paths) {
     const name = tunnelOfSocket(path) ?? '';
-    if (shown.tunnels.some((tunnel) => tunnel.name === name) || !(await acceptsConnections(path))) continue;
+    if (shown.tunnels.some((tunnel) => tunnel.name === name) || (await connectError(path)) !== null) continue;
     report(`another daemon runs here: tunneld status ${name}`);
   }
 }

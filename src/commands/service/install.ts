@@ -1,6 +1,6 @@
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { defaultControlSocket } from '../../config/input/paths.ts';
-import { acceptsConnections } from '../../control/client.ts';
+import { connectError } from '../../lib/unix-socket.ts';
 import { activationSteps } from '../../install/systemd/activation.ts';
 import { bringUp } from '../../install/systemd/bring-up.ts';
 import { type Change, changesOf } from '../../install/steps/apply-changes.ts';
@@ -127,7 +127,7 @@ async function reportNothingToDo(plan: Plan): Promise<void> {
 async function refuseAnother({ state, config, takeover }: Plan): Promise<void> {
   if (takeover === null && state.active !== 'inactive' && state.active !== 'failed') return;
   const socket = defaultControlSocket(systemEnvironment());
-  if (!(await acceptsConnections(socket))) return;
+  if ((await connectError(socket)) !== null) return;
   const pid = (await daemonStatus(config))?.pid;
   throw new UserError(
     `another tunneld, not started as a service, runs here${pid === undefined ? '' : ` (process ${pid})`} and answers at ${socket}: ` +
