@@ -11,7 +11,7 @@ import { untilOneFails } from '../lib/async/scope.ts';
 import type { SessionTunnel } from './tunnel-deps.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { Share } from '../connection/shared/shared-connection.ts';
-import { EXPOSED, type ForwardState } from '../model/state.ts';
+import { EXPOSED, type ForwardState, type Refusal } from '../model/state.ts';
 import { watchTargets } from '../forwarding/listeners/target-monitor.ts';
 
 /** A session from the login on. */
@@ -34,16 +34,10 @@ export function keepServing(serving: Serving, signal: AbortSignal): Promise<neve
   ]);
 }
 
-/** Reports the state of each forward, and from that whether the tunnel is up. */
-interface ForwardTracker {
-  onUp(index: number, whose: string, seen: Pick<Up, 'unverified' | 'misplaced'>): void;
-  onRefused(index: number, refusal: ForwardState['refusal'], failure: TunnelFailure, elsewhere?: boolean): void;
-  onSuspended(index: number): void;
-  /** The listener has had a first answer: until all have, the tunnel is not up. */
-  onAnswered(index: number): void;
-}
+type ForwardTracker = ReturnType<typeof trackForwards>;
 
-function trackForwards({ spec, deps }: SessionTunnel): ForwardTracker {
+/** Reports the state of each forward, and from that whether the tunnel is up. */
+function trackForwards({ spec, deps }: SessionTunnel) {
   const missing = new Set(spec.forwards.keys());
   const unanswered = new Set(missing);
   const report = (index: number, change: Partial<ForwardState>) =>
@@ -62,7 +56,7 @@ function trackForwards({ spec, deps }: SessionTunnel): ForwardTracker {
   // Without forwards it is up by the login.
   updatePhase();
   return {
-    onUp: (index, whose, { unverified, misplaced }) => {
+    onUp: (index: number, whose: string, { unverified, misplaced }: Pick<Up, 'unverified' | 'misplaced'>): void => {
       const before = deps.store.state().forwards[index];
       const verified = unverified === null ? 'yes' : 'unknown';
       if (before?.state === 'refused') deps.log.info(`${whose} listens on ${formatEndpoint(before.spec.listen)} now`);
@@ -72,18 +66,19 @@ function trackForwards({ spec, deps }: SessionTunnel): ForwardTracker {
       missing.delete(index);
       updatePhase();
     },
-    onRefused: (index, refusal, failure, elsewhere = false) => {
+    onRefused: (index: number, refusal: Refusal, failure: TunnelFailure, elsewhere = false): void => {
       const before = deps.store.state().forwards[index]?.verified;
       const verified = elsewhere || before === 'no' ? 'no' : 'unknown';
       onMissing(index, { state: 'refused', refusal, verified });
       deps.store.dispatch({ type: 'failed', failure });
       updatePhase();
     },
-    onSuspended: (index) => {
+    onSuspended: (index: number): void => {
       onMissing(index, { state: 'pending', verified: 'unknown' });
       updatePhase();
     },
-    onAnswered: (index) => {
+    /** The listener has had a first answer: until all have, the tunnel is not up. */
+    onAnswered: (index: number): void => {
       unanswered.delete(index);
       updatePhase();
     },

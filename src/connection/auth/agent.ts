@@ -48,33 +48,25 @@ export class BoundedAgent {
     return Buffer.from(signature);
   }
 
-  #ask(request: Buffer, expected: number): Promise<WireReader> {
-    return new Promise((resolve, reject) => {
-      const socket = createConnection({ path: this.path });
-      const timeout = new Error(`no answer within ${AGENT_TIMEOUT_MS / 1000} s`);
-      const cancel = this.#clock.timer(AGENT_TIMEOUT_MS, () => socket.destroy(timeout));
-      const chunks: Buffer[] = [];
-      socket.on('data', (chunk: Buffer) => {
-        chunks.push(chunk);
-        const received = Buffer.concat(chunks);
+  async #ask(request: Buffer, expected: number): Promise<WireReader> {
+    const socket = createConnection({ path: this.path });
+    const timeout = new Error(`no answer within ${AGENT_TIMEOUT_MS / 1000} s`);
+    const cancel = this.#clock.timer(AGENT_TIMEOUT_MS, () => socket.destroy(timeout));
+    socket.write(sshString(request));
+    let received: Buffer = Buffer.alloc(0);
+    try {
+      for await (const chunk of socket) {
+        received = Buffer.concat([received, chunk as Buffer]);
         const length = received.length < 4 ? 0 : received.readUInt32BE();
-        if (length > MAX_ANSWER_BYTES) socket.destroy(new Error(`its answer has ${length} bytes`));
-        if (received.length < 4 || received.length < 4 + length) return;
-        try {
-          resolve(body(received.subarray(4, 4 + length), expected));
-        } catch (error) {
-          reject(error);
-        }
-        socket.destroy();
-      });
-      socket.once('connect', () => socket.write(sshString(request)));
-      socket.once('error', reject);
-      socket.once('end', () => socket.destroy());
-      socket.once('close', () => {
-        cancel();
-        reject(new Error('the agent closed the connection'));
-      });
-    });
+        if (length > MAX_ANSWER_BYTES) throw new Error(`its answer has ${length} bytes`);
+        if (received.length >= 4 && received.length >= 4 + length)
+          return body(received.subarray(4, 4 + length), expected);
+      }
+      throw new Error('the agent closed the connection');
+    } finally {
+      cancel();
+      socket.destroy();
+    }
   }
 }
 

@@ -29,10 +29,10 @@ let mlKemIsMissing = false;
 
 /** RFC 9941 */
 async function openSntrup(): Promise<Hybrid> {
-  const { publicKey, secretKey } = await inSlices(sntrup761.generateKeyPair(randomBytes));
+  const key = await inSlices(sntrup761.generateKeyPair(randomBytes));
   return besideX25519('sha512', sntrup761.CIPHERTEXT_BYTES, {
-    publicKey,
-    open: (ciphertext) => inSlices(sntrup761.decapsulate(secretKey, ciphertext)),
+    publicKey: key.publicKey,
+    open: (ciphertext) => inSlices(sntrup761.decapsulate(key, ciphertext)),
   });
 }
 

@@ -6,27 +6,23 @@
 export function encodeMixedRadix(numbers: readonly number[], moduli: readonly number[]): Buffer {
   const bytes: number[] = [];
   let [values, limits] = [numbers, moduli];
-  while (values.length > 1) {
+  for (;;) {
+    const isLast = values.length === 1;
     const [joined, joinedLimits]: [number[], number[]] = [[], []];
     for (let i = 0; i < values.length; i += 2) {
       const isPair = i + 1 < values.length;
       let value = values[i]! + (isPair ? values[i + 1]! * limits[i]! : 0);
       let limit = limits[i]! * (isPair ? limits[i + 1]! : 1);
-      for (; limit >= MAX_LIMIT; limit = (limit + 255) >> 8) {
+      for (; limit >= (isLast ? 2 : MAX_LIMIT); limit = (limit + 255) >> 8) {
         bytes.push(value & 255);
         value >>= 8;
       }
       joined.push(value);
       joinedLimits.push(limit);
     }
+    if (isLast) return Buffer.from(bytes);
     [values, limits] = [joined, joinedLimits];
   }
-  let value = values[0]!;
-  for (let limit = limits[0]!; limit > 1; limit = (limit + 255) >> 8) {
-    bytes.push(value & 255);
-    value >>= 8;
-  }
-  return Buffer.from(bytes);
 }
 
 /** A number that is left without a neighbour is below it already. */

@@ -10,10 +10,14 @@ import { centered, inverseOfThrice, multiply, P, Q, type Polynomial } from './sm
  * key pair is used once. Nothing branches on a secret. The generators yield where they may be interrupted.
  */
 
-/** Both as encoded by the specification. */
 export interface KeyPair {
+  /** As encoded by the specification. */
   readonly publicKey: Buffer;
-  readonly secretKey: Buffer;
+  readonly f: Polynomial;
+  /** 1 / g modulo 3. */
+  readonly inverse: Polynomial;
+  /** From this comes the secret of a ciphertext that was not sealed to the key: SMALL_BYTES by chance. */
+  readonly unfit: Buffer;
 }
 
 /** Fills a buffer of so many bytes by chance. */
@@ -23,12 +27,7 @@ export function* generateKeyPair(random: RandomBytes): Generator<undefined, KeyP
   let [g, inverse]: [Polynomial, Polynomial | null] = [randomSmall(random), null];
   while ((inverse = yield* inverseModulo3(g)) === null) g = randomSmall(random);
   const f = yield* randomShort(random);
-  const publicKey = yield* publicKeyOf(f, g);
-  const unfit = random(SMALL_BYTES);
-  return {
-    publicKey,
-    secretKey: Buffer.concat([encodeSmall(f), encodeSmall(inverse), publicKey, unfit, hash(4, publicKey)]),
-  };
+  return { publicKey: yield* publicKeyOf(f, g), f, inverse, unfit: random(SMALL_BYTES) };
 }
 
 /** g / (3f) */
@@ -44,28 +43,27 @@ export function* publicKeyOf(f: Polynomial, g: Polynomial): Generator<undefined,
  * The 32 bytes that were sealed; for a ciphertext that was not sealed to this key some that look random, because an
  * attacker must not learn which it was. Throws for a ciphertext of another length.
  */
-export function* decapsulate(secretKey: Buffer, ciphertext: Buffer): Generator<undefined, Buffer> {
+export function* decapsulate(key: KeyPair, ciphertext: Buffer): Generator<undefined, Buffer> {
   if (ciphertext.length !== CIPHERTEXT_BYTES) throw new Error(`a sntrup761 ciphertext has ${ciphertext.length} bytes`);
-  const [f, inverse, publicKey, unfit, cache] = split(secretKey);
+  const { publicKey, f, inverse, unfit } = key;
   const rounded = Int32Array.from(decodeMixedRadix(ciphertext, ROUNDED_MODULI), (x) => 3 * x - HALF_Q);
-  const error = (yield* multiply(rounded, decodeSmall(f), Q)).map((x) => centered(centered(3 * x, Q), 3));
-  const r = ofWeight(yield* multiply(error, decodeSmall(inverse), 3));
-  const again = yield* seal(publicKey, cache, r);
+  const error = (yield* multiply(rounded, f, Q)).map((x) => centered(centered(3 * x, Q), 3));
+  const r = ofWeight(yield* multiply(error, inverse, 3));
+  const again = yield* seal(publicKey, r);
   const matches = Number(timingSafeEqual(again, ciphertext));
   const encoded = encodeSmall(r);
   const sealed = Buffer.from(encoded.map((byte, i) => byte ^ ((byte ^ unfit[i]!) & (matches - 1))));
   return secretOf(matches, sealed, ciphertext);
 }
 
-/** The ciphertext of `r`; `cache` is publicKeyHash(publicKey). */
-export function* seal(publicKey: Buffer, cache: Buffer, r: Polynomial): Generator<undefined, Buffer> {
+/** The ciphertext of `r`. */
+export function* seal(publicKey: Buffer, r: Polynomial): Generator<undefined, Buffer> {
   const h = Int32Array.from(decodeMixedRadix(publicKey, MODULI), (x) => x - HALF_Q);
   const rounded = Array.from(yield* multiply(h, r, Q), (x) => (x - centered(x, 3) + HALF_Q) / 3);
-  return Buffer.concat([encodeMixedRadix(rounded, ROUNDED_MODULI), hash(2, hash(3, encodeSmall(r)), cache)]);
-}
-
-export function publicKeyHash(publicKey: Buffer): Buffer {
-  return hash(4, publicKey);
+  return Buffer.concat([
+    encodeMixedRadix(rounded, ROUNDED_MODULI),
+    hash(2, hash(3, encodeSmall(r)), hash(4, publicKey)),
+  ]);
 }
 
 /** The secret of a ciphertext that seals the encoded polynomial `sealed`; `matches` is 0 where it was not sealed so. */
@@ -89,12 +87,6 @@ export const CIPHERTEXT_BYTES = 1007 + 32;
 
 const MODULI = Array.from({ length: P }, () => Q);
 const ROUNDED_MODULI = Array.from({ length: P }, () => (Q + 2) / 3);
-
-function split(secretKey: Buffer): [f: Buffer, inverse: Buffer, publicKey: Buffer, unfit: Buffer, cache: Buffer] {
-  let at = 0;
-  const next = (length: number) => secretKey.subarray(at, (at += length));
-  return [next(SMALL_BYTES), next(SMALL_BYTES), next(PUBLIC_KEY_BYTES), next(SMALL_BYTES), next(32)];
-}
 
 /** The polynomial itself if it has the weight of a short one, else one that has. */
 function ofWeight(r: Polynomial): Polynomial {
@@ -129,8 +121,4 @@ export function encodeSmall(a: Polynomial): Buffer {
   const bytes = Buffer.alloc(SMALL_BYTES);
   for (let i = 0; i < P; i++) bytes[i >> 2]! |= (a[i]! + 1) << (2 * (i & 3));
   return bytes;
-}
-
-export function decodeSmall(bytes: Buffer): Polynomial {
-  return Int32Array.from({ length: P }, (_, i) => ((bytes[i >> 2]! >> (2 * (i & 3))) & 3) - 1);
 }
