@@ -1,4 +1,4 @@
-import type { IdleEnds } from '../connection/ssh/idle-ends.ts';
+import type { recogniseIdleEnds } from '../connection/ssh/idle-ends.ts';
 import type { VisitLog } from '../forwarding/visitors/visit-log.ts';
 import type { Device } from '../net/device.ts';
 import { type Owners, type OwnersByServer, isCopy, remoteListeners } from '../forwarding/listeners/owners.ts';
@@ -25,7 +25,7 @@ export interface Remembered {
 export interface TunnelMemory extends Remembered {
   readonly visitLog: VisitLog;
   /** Completes the failure that ended a session, which had no channel for that long; null where it had one. */
-  readonly explainEnd: IdleEnds['explain'];
+  readonly explainEnd: ReturnType<typeof recogniseIdleEnds>;
 }
 
 /** A machine that may be a copy forgets the source ports: to dial from them would end the connections of the original machine. */

@@ -1,4 +1,4 @@
-import { createIdleEnds } from '../connection/ssh/idle-ends.ts';
+import { recogniseIdleEnds } from '../connection/ssh/idle-ends.ts';
 import { loginOf } from '../connection/shared/same-login.ts';
 import { createVisitLog } from '../forwarding/visitors/visit-log.ts';
 import type { TunnelSpec } from '../model/spec.ts';
@@ -26,11 +26,10 @@ export interface Tunnel {
 
 export function createTunnel(spec: TunnelSpec, deps: TunnelDeps): Tunnel {
   const { clock, random, log, device } = deps;
-  const { explain } = createIdleEnds();
   return {
     spec,
     deps,
-    memory: { ...remember(spec, device), visitLog: createVisitLog(log, clock), explainEnd: explain },
+    memory: { ...remember(spec, device), visitLog: createVisitLog(log, clock), explainEnd: recogniseIdleEnds() },
     failures: createFailureLog(log, clock, spec.name),
     needs: watchLocalNeeds(spec, clock),
     login: deps.connections === null ? '' : loginOf(spec),

@@ -1,5 +1,5 @@
 import type { Clock } from '../../lib/async/clock.ts';
-import { createEmitter, type Emitter } from '../../lib/async/emitter.ts';
+import { createEmitter } from '../../lib/async/emitter.ts';
 import { deadline } from '../../lib/async/deadline.ts';
 import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import type { Logger } from '../../lib/log/log.ts';
@@ -64,7 +64,7 @@ export function runThere(
 /** Logs in as a tunnel does, on the same route, but from any port and without learning host keys. Rejects with a TunnelFailure. */
 export async function openLogin(spec: TunnelSpec, deps: OpenLoginDeps, signal: AbortSignal): Promise<OpenLogin> {
   const { clock, turns } = deps;
-  const visitorsAt = new Map<number, Emitter>();
+  const visitors = createEmitter<[port: number]>();
   let report: AuthReport | null = null;
   const quiet = {
     ...spec,
@@ -78,7 +78,7 @@ export async function openLogin(spec: TunnelSpec, deps: OpenLoginDeps, signal: A
       onAuthenticating: () => {},
       onVisitor: ({ listen, reject }: { readonly listen: Endpoint; reject(): void }) => {
         reject();
-        if (listen.type === 'tcp') visitorsAt.get(listen.port)?.emit();
+        if (listen.type === 'tcp') visitors.emit(listen.port);
       },
       onAuthenticated: (authReport: AuthReport) => (report = authReport),
     };
@@ -91,11 +91,10 @@ export async function openLogin(spec: TunnelSpec, deps: OpenLoginDeps, signal: A
       connection,
       report,
       lost: [connection.lost, route.lost],
-      onVisitor: (port, listener) => {
-        const emitter = visitorsAt.get(port) ?? createEmitter();
-        visitorsAt.set(port, emitter);
-        return emitter.subscribe(listener);
-      },
+      onVisitor: (port, listener) =>
+        visitors.subscribe((at) => {
+          if (at === port) listener();
+        }),
       dialPort: (port, timeoutMs) => dial({ ...spec, port }, timeoutMs, { clock, turns }, signal),
       close: async () => {
         await connection.close();

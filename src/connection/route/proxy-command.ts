@@ -5,21 +5,13 @@ import type { Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { type SshStream, adaptStreams } from '../../net/streams/stream-adapter.ts';
-
-export interface ProxyCommand {
-  readonly stream: SshStream;
-  /** Rejects with proxy-failed when the command has ended. */
-  readonly lost: Promise<never>;
-  /** Ends the command and all processes that it started; resolves when they are gone. */
-  destroy(): Promise<void>;
-}
+import { adaptStreams } from '../../net/streams/stream-adapter.ts';
 
 /**
  * Runs a command whose standard input and output lead to the server (ssh_config(5), ProxyCommand). Always with sh: a
  * service's user may have a shell that permits no login. A bounded part of its standard error is logged.
  */
-export function startProxyCommand(command: string, log: Logger, clock: Clock): ProxyCommand {
+export function startProxyCommand(command: string, log: Logger, clock: Clock) {
   const child = spawnShell(command);
   const lost = deferred<never>();
   const gone = deferred<void>();
@@ -70,8 +62,10 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
 
   return {
     stream,
+    /** Rejects with proxy-failed when the command has ended. */
     lost: lost.promise,
-    destroy: async () => {
+    /** Ends the command and all processes that it started; resolves when they are gone. */
+    destroy: async (): Promise<void> => {
       kill('SIGTERM');
       const cancels = [
         clock.timer(PATIENCE_MS, () => kill('SIGKILL')),

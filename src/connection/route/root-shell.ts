@@ -39,18 +39,15 @@ export function rootShell(root: WayToRoot, script: string, login: string, person
     // can be taken for one of ours.
     const before = lines.filter((line) => line !== '').slice(-1);
     const shown = [...before, prompt].map((line) => `(${login}) ${printable(line)}`).join('\n');
-    void askSecret(person, shown).then(
-      (secret) => {
-        // Root reads already: whatever asked, it is not answered.
-        if (state === 'root') return;
-        state = 'sudo';
-        if (secret === null) input.end('');
-        else input.write(`${secret}\n`);
-      },
-      () => {
-        if (state !== 'root') input.end('');
-      },
-    );
+    const answer = (secret: string | null) => {
+      // Root reads already: whatever asked, it is not answered.
+      if (state === 'root') return;
+      state = 'sudo';
+      if (secret === null) input.end('');
+      else input.write(`${secret}\n`);
+    };
+    // Where the terminal is gone, nobody answers.
+    void askSecret(person, shown).then(answer, () => answer(null));
   };
   return {
     /** For any login shell. */

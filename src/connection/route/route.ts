@@ -246,11 +246,16 @@ async function keepJumpAlive(
 }
 
 /** Names the jump host in a failure. */
-async function naming<T>(jump: ServerSpec, work: () => Promise<T>): Promise<T> {
+function naming<T>(jump: ServerSpec, work: () => Promise<T>): Promise<T> {
+  return placing(`on the way, at ${formatServer(jump)}`, work);
+}
+
+/** Says where a failure of the work was. */
+export async function placing<T>(where: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof TunnelFailure)) throw error;
-    throw new TunnelFailure(error.code, `on the way, at ${formatServer(jump)}: ${error.message}`, { cause: error });
+    throw new TunnelFailure(error.code, `${where}: ${error.message}`, { cause: error });
   }
 }

@@ -4,7 +4,7 @@ import type { TunnelSpec } from '../../model/spec.ts';
 import { acceptedCertificate, type AuthReport, describeAccepted } from '../auth/auth-report.ts';
 import type { CertificateFacts } from '../../model/certificate.ts';
 import { AUTH_TIMEOUT_MS, type LoginDeps, prepareLogin } from '../route/login.ts';
-import { prepareRoute, type Route, type RouteDeps } from '../route/route.ts';
+import { placing, prepareRoute, type Route, type RouteDeps } from '../route/route.ts';
 import type { Visitor } from '../ssh/connection.ts';
 import { loginOf } from './same-login.ts';
 import { type Member, type Share, SharedConnection } from './shared-connection.ts';
@@ -50,10 +50,10 @@ export async function prepareConnection(
       route = await openRoute(over.signal);
       deps.heartbeat(spec.connectTimeoutMs + AUTH_TIMEOUT_MS + HEARTBEAT_SLACK_MS);
       const reached = route;
-      const logIn = (own: AbortSignal) =>
-        login(reached, events, own).catch((error: unknown) => {
-          throw isBehindCommand ? throughCommand(error) : error;
-        });
+      const logIn = (own: AbortSignal) => {
+        const work = () => login(reached, events, own);
+        return isBehindCommand ? placing('through the proxyCommand', work) : work();
+      };
       const connection = await firstToEnd(over.signal, [waitFor(reached.lost), logIn]);
       over.dispose();
       let withdraw = () => {};
@@ -79,8 +79,3 @@ export async function prepareConnection(
 }
 
 const HEARTBEAT_SLACK_MS = 30_000;
-
-function throughCommand(error: unknown): unknown {
-  if (!(error instanceof TunnelFailure)) return error;
-  return new TunnelFailure(error.code, `through the proxyCommand: ${error.message}`, { cause: error });
-}

@@ -26,24 +26,17 @@ const LONGEST_MS = 3 * 3_600_000;
 
 /**
  * Recognises a server that ends idle connections: a tunnel without channels counts as idle there, whatever keepalives
- * it sends.
+ * it sends. The result explains the end of a session that was without a channel for so long; null where it had one.
  */
-export interface IdleEnds {
-  /** Explains the end of a session that was without a channel for so long; null where it had one. */
-  explain(failure: TunnelFailure, idleMs: number | null): TunnelFailure;
-}
-
-export function createIdleEnds(): IdleEnds {
+export function recogniseIdleEnds(): (failure: TunnelFailure, idleMs: number | null) => TunnelFailure {
   let idles: readonly number[] = [];
-  return {
-    explain: (failure, idleMs) => {
-      idles = failure.code === 'disconnected' && idleMs !== null ? [...idles, idleMs].slice(-ENDS) : [];
-      const limit = idleLimit(idles);
-      if (limit === null) return failure;
-      const after = formatDuration(limit);
-      const text = `${failure.message}, as each time after about ${after} without use: ${ADVICE}`;
-      return new TunnelFailure('disconnected', text, { cause: failure });
-    },
+  return (failure, idleMs) => {
+    idles = failure.code === 'disconnected' && idleMs !== null ? [...idles, idleMs].slice(-ENDS) : [];
+    const limit = idleLimit(idles);
+    if (limit === null) return failure;
+    const after = formatDuration(limit);
+    const text = `${failure.message}, as each time after about ${after} without use: ${ADVICE}`;
+    return new TunnelFailure('disconnected', text, { cause: failure });
   };
 }
 

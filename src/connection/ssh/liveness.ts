@@ -27,10 +27,8 @@ export interface Liveness {
 }
 
 export type LivenessVerdict =
-  | { readonly type: 'wait'; readonly ms: number }
-  | { readonly type: 'ask'; readonly ms: number }
-  /** The answer is late: find out whether another connection to the server opens, and report it with pathSeen(). */
-  | { readonly type: 'doubt'; readonly ms: number }
+  /** In doubt the answer is late: find out whether another connection to the server opens, and report it with pathSeen(). */
+  | { readonly type: 'wait' | 'ask' | 'doubt'; readonly ms: number }
   | { readonly type: 'dead'; readonly silentMs: number; readonly pathWorks: boolean };
 
 export function startLiveness(aliveAt: number, traffic: Traffic): Liveness {

@@ -5,6 +5,7 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { shellWord } from '../../lib/shell-quote.ts';
 import { printable } from '../../lib/text.ts';
 import { VERSION } from '../../lib/version.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import type { HostCertificate } from '../../model/host-certificate.ts';
 import { trackChannels } from '../ssh/idle-ends.ts';
@@ -195,20 +196,13 @@ class Connecting {
   }
 
   #onVisitors(): void {
-    const { onVisitor } = this.#options;
-    this.#client.on('tcp connection', (info, accept, reject) =>
-      onVisitor({
-        listen: { type: 'tcp', host: info.destIP, port: info.destPort },
-        originator: printable(`${info.srcIP}:${info.srcPort}`),
-        ...answerOnce(() => this.#accepted(accept()), reject),
-      }),
+    const come = (listen: Endpoint, originator: string, accept: () => Channel, reject: () => void) =>
+      this.#options.onVisitor({ listen, originator, ...answerOnce(() => this.#accepted(accept()), reject) });
+    this.#client.on('tcp connection', ({ destIP, destPort, srcIP, srcPort }, accept, reject) =>
+      come({ type: 'tcp', host: destIP, port: destPort }, printable(`${srcIP}:${srcPort}`), accept, reject),
     );
-    this.#client.on('unix connection', (info, accept, reject) =>
-      onVisitor({
-        listen: { type: 'unix', path: info.socketPath },
-        originator: 'a local process of the server',
-        ...answerOnce(() => this.#accepted(accept()), reject),
-      }),
+    this.#client.on('unix connection', ({ socketPath }, accept, reject) =>
+      come({ type: 'unix', path: socketPath }, 'a local process of the server', accept, reject),
     );
   }
 

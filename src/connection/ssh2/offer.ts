@@ -3,24 +3,17 @@ import type { Client } from 'ssh2';
 import { printable } from '../../lib/text.ts';
 
 /** The algorithms that both sides offer in the key exchange, which ssh2 shows only in its `debug` output. */
-export interface Offer {
-  /** The `debug` option of ssh2's connect(). */
-  debug(text: string): void;
-  /** Adds to a message that nothing matches what the server offers and what is allowed here; safe to print. */
-  explain(message: string): string;
-  /** Stops listening after the key exchange, so that ssh2 formats no text for every packet. */
-  stop(client: Client): void;
-}
-
-export function recordOffer(): Offer {
+export function recordOffer() {
   const lists = new Map<string, string>();
   let stopped = false;
   return {
-    debug: (text) => {
+    /** The `debug` option of ssh2's connect(). */
+    debug: (text: string): void => {
       const [, whose, what, list] = (!stopped && LIST.exec(text)) || [];
       if (whose !== undefined && what !== undefined) lists.set(`${whose} ${what}`, list ?? '');
     },
-    explain: (message) => {
+    /** Adds to a message that nothing matches what the server offers and what is allowed here; safe to print. */
+    explain: (message: string): string => {
       const [, unmatched = ''] = /no matching (.*)$/i.exec(message) ?? [];
       const kind = KINDS.find(({ pattern }) => pattern.test(unmatched));
       const direction = /[CS]->[CS] /.exec(unmatched)?.[0] ?? '';
@@ -29,7 +22,8 @@ export function recordOffer(): Offer {
       const ours = lists.get(`local ${direction}${kind.name}`) ?? '';
       return `no ${kind.noun} in common: the server offers ${names(theirs, MAX_LIST)}; ${kind.key} here allows ${names(ours, 120)}`;
     },
-    stop: (client) => {
+    /** Stops listening after the key exchange, so that ssh2 formats no text for every packet. */
+    stop: (client: Client): void => {
       stopped = true;
       lists.clear();
       internalsOf(client)._protocol._debug = undefined;

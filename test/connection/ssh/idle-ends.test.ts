@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import { TunnelFailure } from '../../../src/model/failure.ts';
-import { createIdleEnds, idleLimit } from '../../../src/connection/ssh/idle-ends.ts';
+import { recogniseIdleEnds, idleLimit } from '../../../src/connection/ssh/idle-ends.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { startEcho } from '../../support/echo.ts';
 import { startSshd } from '../../support/sshd.ts';
@@ -31,7 +31,7 @@ describe('a server that ends idle connections is told by its regularity', () => 
   test('suspects an idle limit only when the server closed an unused connection', () => {
     const closed = new TunnelFailure('disconnected', 'closed');
     const silent = new TunnelFailure('keepalive-lost', 'silent');
-    const ends = createIdleEnds();
+    const ends = recogniseIdleEnds();
     for (const [failure, idleMs, named] of [
       [closed, 60_000, false],
       [closed, 60_000, false],
@@ -45,7 +45,7 @@ describe('a server that ends idle connections is told by its regularity', () => 
       [closed, 60_000, false],
       [closed, 60_000, true],
     ] as const) {
-      const { code, message } = ends.explain(failure, idleMs);
+      const { code, message } = ends(failure, idleMs);
       assert.equal(code, failure.code);
       assert.equal(/^closed, as each time after about 1m without use: .*UnusedConnectionTimeout/.test(message), named);
     }
