@@ -5,62 +5,36 @@
 export function readEnvironmentFile(text: string): Readonly<Record<string, string>> | string {
   if (text.includes('\0')) return 'it is not a text file';
   const found: Record<string, string> = {};
-  let rest = text;
-  for (;;) {
-    rest = rest.replace(/^\s+/, '');
-    if (rest === '') return found;
-    const [line = ''] = rest.split(/[\n\r]/, 1);
-    if (/^[#;]/.test(line)) {
-      // Until version 253 the next line belonged to the comment.
-      if (/(?<!\\)(?:\\\\)*\\$/.test(line) && line.length < rest.length)
-        return `a comment ends with a backslash, whose meaning depends on the version of systemd: ${line}`;
-      rest = rest.slice(line.length);
-      continue;
-    }
-    const equals = line.indexOf('=');
-    if (equals === -1) {
-      rest = rest.slice(line.length);
-      continue;
-    }
-    const { value, length } = readValue(rest.slice(equals + 1));
-    const name = line.slice(0, equals).trimEnd();
+  for (const entry of text.matchAll(ENTRY)) {
+    const { comment = '', name = '', quoted = '', plain = '' } = entry.groups!;
+    // Until version 253 the next line belonged to the comment.
+    if (/(?<!\\)(?:\\\\)*\\$/.test(comment) && entry.index + entry[0].length < text.length)
+      return `a comment ends with a backslash, whose meaning depends on the version of systemd: ${comment}`;
     // systemd ignores other names.
-    if (/^[A-Za-z_]\w*$/.test(name)) found[name] = value;
-    rest = rest.slice(equals + 1 + length);
+    if (/^[A-Za-z_]\w*\s*$/.test(name)) found[name.trimEnd()] = unquoted(quoted) + unescaped(plain);
   }
+  return found;
 }
 
-/** The value at the beginning of a text, and the length of the text that it takes. */
-function readValue(text: string): { readonly value: string; readonly length: number } {
-  let value = '';
-  let at = 0;
-  // Quoted parts come first; blanks between them do not count.
-  for (;;) {
-    const [all, single, double] = QUOTED.exec(text.slice(at)) ?? [];
-    if (all === undefined) break;
-    at += all.length;
-    value += single ?? unescapeDouble(double ?? '');
-  }
-  const plain = readPlainValue(text.slice(at));
-  return { value: value + plain.value, length: at + plain.length };
+/** Of a value, quoted parts come first; blanks between them do not count. A quote that is not closed extends to the end of the file. */
+const QUOTED = /[ \t]*(?:'([^']*)(?:'|$)|"((?:[^"\\]|\\[^])*)(?:"|\\?$))/;
+
+const PLAIN = /(?:\\[^]|[^\\\n\r])*\\?/;
+const ASSIGNMENT = `(?<name>[^=\\n\\r]*)=(?<quoted>(?:${QUOTED.source})*)[ \\t]*(?<plain>${PLAIN.source})`;
+
+/** A comment, an assignment, or a line that is neither. */
+const ENTRY = new RegExp(`\\s*(?:(?<comment>[#;][^\\n\\r]*)|${ASSIGNMENT}|[^\\n\\r]+)`, 'gy');
+
+function unquoted(text: string): string {
+  const parts = [...text.matchAll(new RegExp(QUOTED, 'g'))];
+  return parts.map(([, single, double = '']) => single ?? double.replaceAll(/\\(["\\`$])|\\\n/g, '$1')).join('');
 }
 
-/** A quote that is not closed extends to the end of the file. */
-const QUOTED = /^[ \t]*(?:'([^']*)(?:'|$)|"((?:[^"\\]|\\[^])*)(?:"|\\?$))/;
-
-function unescapeDouble(text: string): string {
-  return text.replaceAll(/\\(["\\`$])|\\\n/g, (_, char: string | undefined) => char ?? '');
-}
-
-/** An unquoted value: quotes are literal, and a backslash makes the next character literal, or removes a line break. */
-function readPlainValue(text: string): { readonly value: string; readonly length: number } {
-  const [all = '', content = ''] = /^[ \t]*((?:\\[^]|[^\\\n\r])*\\?)/.exec(text) ?? [];
-  const bare = content.replace(/(?<![ \t])[ \t]+$/, '');
+/** Quotes are literal, and a backslash makes the next character literal, or removes a line break. */
+function unescaped(text: string): string {
+  const bare = text.replace(/(?<![ \t])[ \t]+$/, '');
   // An escaped blank at the end belongs to the value.
   const isEscaped = (/\\*$/.exec(bare)?.[0].length ?? 0) % 2 === 1;
-  const trimmed = isEscaped ? content.slice(0, bare.length + 1) : bare;
-  return {
-    value: trimmed.replaceAll(/\\([^]?)/g, (_, char: string) => (/[\n\r]/.test(char) ? '' : char)),
-    length: all.length,
-  };
+  const trimmed = isEscaped ? text.slice(0, bare.length + 1) : bare;
+  return trimmed.replaceAll(/\\([^]?)/g, (_, char: string) => (/[\n\r]/.test(char) ? '' : char));
 }
