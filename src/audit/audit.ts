@@ -50,9 +50,10 @@ export async function auditTunnel(
   const judged = files && judgeFacts(files.facts, { ...files, access, forwards: spec.forwards });
   const reading = { sure: judged?.problems.length === 0, readFiles: judged !== null };
   const logins = createLogins(spec, deps, signal);
+  let first: OpenLogin;
   let tried: Tried;
   try {
-    await logins.get();
+    first = await logins.get();
     tried = await tryAll(attempts, logins, deps, signal);
   } catch (error) {
     signal.throwIfAborted();
@@ -61,12 +62,11 @@ export async function auditTunnel(
   } finally {
     await logins.end();
   }
-  const first = logins.first();
-  const report = first?.report ?? null;
+  const { report, connection } = first;
   const ofLogin = loginFindings(report).filter(({ hole }) => !needed.has(hole));
   return {
     name: spec.name,
-    serverVersion: first?.connection.serverVersion ?? null,
+    serverVersion: connection.serverVersion,
     login: loginFacts(report),
     failure: null,
     findings: mergeFindings([...tried.findings, ...ofLogin], judged, needed),
@@ -155,8 +155,6 @@ const TOO_LATE = new TunnelFailure('keepalive-lost', `the server did not answer 
 interface Logins {
   get(): Promise<OpenLogin>;
   current(): OpenLogin | null;
-  /** The first that succeeded, or null. */
-  first(): OpenLogin | null;
   /** Closes the present one. */
   end(): Promise<void>;
 }
@@ -164,22 +162,18 @@ interface Logins {
 function createLogins(spec: TunnelSpec, deps: OpenLoginDeps, signal: AbortSignal): Logins {
   let current: OpenLogin | null = null;
   let failure: unknown = null;
-  let first: OpenLogin | null = null;
   return {
     get: async () => {
       // A server that refused a login is not asked again and again.
       if (failure !== null) throw failure;
       try {
-        current ??= await openLogin(spec, deps, signal);
+        return (current ??= await openLogin(spec, deps, signal));
       } catch (error) {
         failure = error;
         throw error;
       }
-      first ??= current;
-      return current;
     },
     current: () => current,
-    first: () => first,
     end: async () => {
       const login = current;
       current = null;

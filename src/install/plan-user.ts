@@ -9,6 +9,7 @@ import { mustRun, type Runner } from './steps/run-program.ts';
 import { withChecksum, checksumState } from './systemd/checksum.ts';
 import type { Step } from './steps/step.ts';
 import type { Plan, SystemRequest } from './plan-system.ts';
+import { chosenText } from './system-config.ts';
 import { OLDEST_SYSTEMD, userUnit } from './systemd/unit-file.ts';
 import { EXIT } from '../lib/exit-code.ts';
 
@@ -30,11 +31,7 @@ export async function planUser({ copyFrom, program, here, run }: Omit<SystemRequ
     );
   const existing = (await readFileState(config))?.content ?? null;
   const copied = copyFrom === null ? null : await readText(copyFrom);
-  if (existing !== null && copied !== null && copied !== existing)
-    throw new UserError(
-      `${config} exists and differs from ${copyFrom}: run this without --config, or move one of the files away`,
-    );
-  const content = existing ?? copied;
+  const content = chosenText(config, existing, copied, copyFrom);
   if (content === null)
     throw new UserError(
       `${config} does not exist: create a configuration and a key with ` +

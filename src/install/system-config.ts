@@ -42,8 +42,7 @@ export async function planConfig({ copyFrom, here, old }: ConfigRequest): Promis
     return { steps: [...files, configStep(yaml)], notes, tunnels: tunnels.map(({ name }) => name) };
   }
   const copied = copyFrom === null ? null : readCopied(copyFrom);
-  refuseDifferent(existing, copied, copyFrom);
-  const content = existing ?? copied;
+  const content = chosenText(CONFIG, existing, copied, copyFrom);
   if (content === null) throw new UserError(NO_CONFIG, EXIT.config);
   const config = await parseConfig(content, CONFIG, service);
   const tunnels = old === null ? [] : tunnelsOfOldUnit(config, await oldConfig(old.command, old.account, here));
@@ -57,11 +56,18 @@ export async function planConfig({ copyFrom, here, old }: ConfigRequest): Promis
   };
 }
 
-function refuseDifferent(existing: string | null, copied: string | null, copyFrom: string | null): void {
-  if (existing === null || copied === null || copied === existing) return;
-  throw new UserError(
-    `${CONFIG} exists and differs from ${copyFrom}: run this without --config, or move one of the files away`,
-  );
+/** The text of a configuration that is installed; null for none. Throws where there are two that differ. */
+export function chosenText(
+  file: string,
+  existing: string | null,
+  copied: string | null,
+  copyFrom: string | null,
+): string | null {
+  if (existing !== null && copied !== null && copied !== existing)
+    throw new UserError(
+      `${file} exists and differs from ${copyFrom}: run this without --config, or move one of the files away`,
+    );
+  return existing ?? copied;
 }
 
 const NO_CONFIG =

@@ -2,7 +2,7 @@ import { type Clock, sleep } from '../../lib/async/clock.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { LAUNCHCTL, type Launchctl, type LaunchctlAnswer } from './launchctl.ts';
 import { startRescue } from './rescue.ts';
-import type { LaunchdService } from './service.ts';
+import type { LaunchdJob } from './service.ts';
 import { isLoaded, noDomain, unloadService } from './unload.ts';
 
 export interface LoadDeps {
@@ -11,14 +11,12 @@ export interface LoadDeps {
   readonly env: NodeJS.ProcessEnv;
 }
 
-type LoadedService = Pick<LaunchdService, 'domain' | 'target' | 'plist' | 'kind' | 'account'>;
-
 /**
  * Has launchd run the service with its present plist. Where the plist is loaded and `unchanged`, the program is only restarted. Else
  * the previous instance is unloaded first, and a rescue process loads the new one even if this process dies in between: it may have
  * been started through the very tunnel that ends here.
  */
-export async function loadService(service: LoadedService, unchanged: boolean, deps: LoadDeps): Promise<void> {
+export async function loadService(service: LaunchdJob, unchanged: boolean, deps: LoadDeps): Promise<void> {
   const loaded = await isLoaded(service, deps.launchctl);
   if (loaded && unchanged) return await restart(service, deps);
   const rescue = loaded ? startRescue(service, deps.env) : null;
@@ -33,7 +31,7 @@ export async function loadService(service: LoadedService, unchanged: boolean, de
 }
 
 /** By SIGTERM: KeepAlive starts it again. `kickstart -k` would send SIGKILL. */
-async function restart(service: LoadedService, deps: LoadDeps): Promise<void> {
+async function restart(service: LaunchdJob, deps: LoadDeps): Promise<void> {
   await must(deps, 'enable', service.target);
   const { code } = await deps.launchctl('kill', 'SIGTERM', service.target);
   if (code !== LAUNCHCTL.ok) await kickstart(service, deps); // it was not running
@@ -43,7 +41,7 @@ async function restart(service: LoadedService, deps: LoadDeps): Promise<void> {
  * Retries, because some failures are temporary. A service that is loaded after a failure is the new one: the previous one is gone,
  * and launchd may still have been busy with an earlier call (https://github.com/openclaw/openclaw/pull/71413).
  */
-async function bootstrap(service: LoadedService, { clock, launchctl }: LoadDeps): Promise<void> {
+async function bootstrap(service: LaunchdJob, { clock, launchctl }: LoadDeps): Promise<void> {
   const deadline = clock.now() + PATIENCE_MS;
   for (;;) {
     const answer = await launchctl('bootstrap', service.domain, service.plist);
@@ -68,7 +66,7 @@ const RETRY_MS = 500;
  * Without -k, which right after bootstrap may make launchd forget the service (https://github.com/openclaw/openclaw/pull/41952). Its
  * exit code is ignored: the caller waits until the daemon answers.
  */
-async function kickstart({ target }: LoadedService, { launchctl }: LoadDeps): Promise<void> {
+async function kickstart({ target }: LaunchdJob, { launchctl }: LoadDeps): Promise<void> {
   await launchctl('kickstart', target);
 }
 
@@ -82,7 +80,7 @@ function failed(command: string, { code, text }: LaunchctlAnswer): UserError {
 }
 
 /** Error 5 for so long does not come from a previous instance: the plist is bad, or the system forbids it. */
-function notLoaded({ plist, target, kind }: LoadedService, { text }: LaunchctlAnswer): UserError {
+function notLoaded({ plist, target, kind }: LaunchdJob, { text }: LaunchctlAnswer): UserError {
   const owner = kind === 'daemon' ? 'root:wheel' : 'you';
   return new UserError(
     `launchd did not load ${plist}: ${text}\n` +

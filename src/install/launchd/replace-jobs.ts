@@ -7,11 +7,8 @@ import { UserError } from '../../lib/user-error.ts';
 import { revertedText } from '../steps/apply-changes.ts';
 import { type LoadDeps, loadService } from './load.ts';
 import { loadScript, runAtEnd } from './rescue.ts';
-import type { LaunchdService } from './service.ts';
+import type { LaunchdJob } from './service.ts';
 import { disableService, unloadService } from './unload.ts';
-
-/** A job of launchd that keeps tunnels up. */
-export type LaunchdJob = Pick<LaunchdService, 'domain' | 'target' | 'plist' | 'kind' | 'account'>;
 
 /** What takes the place of jobs. */
 export interface Successor {

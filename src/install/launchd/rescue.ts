@@ -1,16 +1,13 @@
 import { spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { shellQuote } from '../../lib/shell-quote.ts';
-import type { LaunchdService } from './service.ts';
+import type { LaunchdJob } from './service.ts';
 
 /**
  * Starts a process in a session of its own that loads the service if this process exits without having stopped it. Between bootout
  * and bootstrap nothing else would: an installation through the tunnel itself loses its shell there, and all that the shell runs.
  */
-export function startRescue(
-  service: Pick<LaunchdService, 'domain' | 'target' | 'plist'>,
-  env: NodeJS.ProcessEnv,
-): { stop(): void } {
+export function startRescue(service: LaunchdJob, env: NodeJS.ProcessEnv): { stop(): void } {
   return runAtEnd(loadScript([service]), env);
 }
 
@@ -39,7 +36,7 @@ export function runAtEnd(script: string, env: NodeJS.ProcessEnv): { stop(): void
 }
 
 /** For sh: loads these, side by side. */
-export function loadScript(jobs: readonly Pick<LaunchdService, 'domain' | 'target' | 'plist'>[]): string {
+export function loadScript(jobs: readonly LaunchdJob[]): string {
   const calls = jobs.map(
     ({ target, domain, plist }) => `load ${[target, domain, plist].map(shellQuote).join(' ')} &\n`,
   );

@@ -22,6 +22,9 @@ export interface LaunchdService {
 
 export type LaunchdOptions = Pick<LaunchdService, 'kind' | 'account' | 'node' | 'program' | 'config'>;
 
+/** What loading and unloading needs of a service, or of another job. */
+export type LaunchdJob = Pick<LaunchdService, 'domain' | 'target' | 'plist' | 'kind' | 'account'>;
+
 export const LABEL = 'dev.tunneld.tunneld';
 
 export function launchdService(options: LaunchdOptions): LaunchdService {

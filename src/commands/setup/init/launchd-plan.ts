@@ -12,8 +12,7 @@ import {
   withTunnels,
 } from '../../../install/keepers/plan-from.ts';
 import { systemLaunchctl } from '../../../install/launchd/launchctl.ts';
-import type { LaunchdJob } from '../../../install/launchd/replace-jobs.ts';
-import type { LaunchdService } from '../../../install/launchd/service.ts';
+import type { LaunchdJob, LaunchdService } from '../../../install/launchd/service.ts';
 import { isLoaded } from '../../../install/launchd/unload.ts';
 import { runProgram } from '../../../install/steps/run-program.ts';
 import { readTextIfThere } from '../../../lib/files/read-file.ts';
