@@ -1,4 +1,5 @@
-import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { childController } from '../lib/async/abort.ts';
 import type { Clock } from '../lib/async/clock.ts';
 
 /**
@@ -9,32 +10,25 @@ export async function fetchOnce(
   url: string,
   { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<void> {
-  let running: ClientRequest | null = null;
+  const ended = childController(signal);
   let late = false;
-  const end = () => running?.destroy();
   const cancel = clock.timer(PATIENCE_MS, () => {
     late = true;
-    end();
+    ended.abort();
   });
-  signal.addEventListener('abort', end, { once: true });
   try {
     let next = new URL(url);
-    for (let redirects = 0; ; redirects += 1) {
-      signal.throwIfAborted();
-      if (redirects > MAX_REDIRECTS) throw new Error('it redirects again and again');
-      const location = await request(next, (request) => {
-        running = request;
-        // It was too late already while the code was loaded.
-        if (late || signal.aborted) end();
-      });
+    for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects += 1) {
+      const location = await request(next, ended.signal);
       if (location === null) return;
       next = redirected(next, location);
     }
+    throw new Error('it redirects again and again');
   } catch (error) {
     throw late ? new Error(`no answer within ${PATIENCE_MS / 1000} s`) : error;
   } finally {
     cancel();
-    signal.removeEventListener('abort', end);
+    ended.dispose();
   }
 }
 
@@ -43,12 +37,13 @@ const MAX_REDIRECTS = 3;
 const MAX_BODY = 64 * 1024;
 
 /** The place that it redirects to, or null for an answer. */
-async function request(url: URL, onRequest: (request: ClientRequest) => void): Promise<string | null> {
+async function request(url: URL, signal: AbortSignal): Promise<string | null> {
   // Loaded for those who have a heartbeat.
   const { get } = url.protocol === 'https:' ? await import('node:https') : await import('node:http');
+  // It may be too late already while the code was loaded.
+  signal.throwIfAborted();
   return await new Promise((resolve, reject) => {
-    const outgoing = get(url, { agent: false, headers: { 'user-agent': 'tunneld', connection: 'close' } });
-    onRequest(outgoing);
+    const outgoing = get(url, { agent: false, headers: { 'user-agent': 'tunneld', connection: 'close' }, signal });
     outgoing.once('error', reject);
     outgoing.once('response', (response: IncomingMessage) => {
       const { statusCode = 0, headers } = response;

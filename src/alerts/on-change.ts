@@ -1,6 +1,9 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { onceAborted } from '../lib/async/abort.ts';
 import { createQueue } from '../lib/async/queue.ts';
 import type { Clock } from '../lib/async/clock.ts';
+import { orElse } from '../lib/or-else.ts';
 import { errorText, printable } from '../lib/text.ts';
 import type { OnChangeConfig } from '../model/config.ts';
 import type { RunningTunnel } from '../supervisor/supervisor.ts';
@@ -105,48 +108,35 @@ const NOTICED_MS = 2000;
  * Runs a program with a small environment, without input and output. The answer is what went wrong, or null. One that lasts for too long is
  * killed with all that it has started, unless that has left its process group.
  */
-export function runProgram(
+export async function runProgram(
   command: readonly string[],
   facts: ChangeFacts,
   { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<string | null> {
   const [program = '', ...args] = command;
-  return new Promise((resolve) => {
-    const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...facts };
-    let child: ChildProcess;
-    try {
-      child = spawn(program, args, { stdio: 'ignore', detached: true, cwd: '/', env });
-    } catch (error) {
-      // Node.js throws what no program could cause, it thinks: a path through a file, no memory to fork, too long a list of arguments.
-      resolve(errorText(error));
-      return;
-    }
-    let late = false;
-    const kill = () => {
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-      } catch {
-        // It is gone.
-      }
-    };
-    const cancel = clock.timer(PATIENCE_MS, () => {
-      late = true;
-      kill();
-    });
-    signal.addEventListener('abort', kill, { once: true });
-    const end = (problem: string | null) => {
-      cancel();
-      signal.removeEventListener('abort', kill);
-      resolve(problem);
-    };
-    child.once('error', (error) => end(errorText(error)));
-    child.once('exit', (code, by) => {
-      // What it has left behind in its group has no business here.
-      kill();
-      if (late) end(`killed, because it ran for more than ${PATIENCE_MS / 1000} s`);
-      else end(code === 0 ? null : `it ended with ${code === null ? by : `exit code ${code}`}`);
-    });
+  const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...facts };
+  let kill = () => {};
+  let late = false;
+  const cancel = clock.timer(PATIENCE_MS, () => {
+    late = true;
+    kill();
   });
+  const forget = onceAborted(signal, () => kill());
+  try {
+    // It throws what no program could cause, Node.js thinks: a path through a file, no memory to fork, too long a list of arguments.
+    const child = spawn(program, args, { stdio: 'ignore', detached: true, cwd: '/', env });
+    kill = () => void orElse(() => process.kill(-child.pid!, 'SIGKILL'), 'it is gone');
+    const [code, by] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+    // What it has left behind in its group has no business here.
+    kill();
+    if (late) return `killed, because it ran for more than ${PATIENCE_MS / 1000} s`;
+    return code === 0 ? null : `it ended with ${code === null ? by : `exit code ${code}`}`;
+  } catch (error) {
+    return errorText(error);
+  } finally {
+    cancel();
+    forget();
+  }
 }
 
 const PATIENCE_MS = 30_000;
