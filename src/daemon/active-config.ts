@@ -1,10 +1,10 @@
-import { type Proof, createProof } from './proven-tunnels.ts';
 import { createQueue } from '../lib/async/queue.ts';
 import { isAbsolute } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../model/config.ts';
 import type { ReloadResult, TrialResult } from '../control/protocol.ts';
 import { tunnelOf } from '../model/redundancy.ts';
+import type { TunnelSpec } from '../model/spec.ts';
 import { RequestError } from '../control/server.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import type { RootLogger } from '../lib/log/log.ts';
@@ -42,7 +42,8 @@ interface Trial {
 /** Which configuration runs, and whether it is what its file has. */
 export class Configuration {
   readonly #deps: ConfigurationDeps;
-  readonly #proof: Proof;
+  /** With which specifications tunnels have been up at some time, also in earlier runs of the daemon. */
+  readonly #proven: Map<string, TunnelSpec>;
   #config: Config;
   #broken: ConfigurationState['problem'];
   #trial: Trial | null = null;
@@ -58,7 +59,7 @@ export class Configuration {
     this.#deps = deps;
     this.#config = first;
     this.#broken = problem === null ? null : { message: problem, at: deps.clock.now() };
-    this.#proof = createProof(deps.lastGood?.tunnels ?? []);
+    this.#proven = new Map(deps.lastGood?.tunnels.map((spec) => [spec.name, spec]));
     deps.supervisor.subscribe(() => this.#keepIfGood());
   }
 
@@ -195,10 +196,10 @@ export class Configuration {
   /** Not while a trial runs, or a configuration that is older than its file. A command line has no file to lose. */
   #keepIfGood(): void {
     const { supervisor, keeper } = this.#deps;
-    for (const { spec, state } of supervisor.tunnels()) if (state.phase === 'up') this.#proof.wasUp(spec);
+    for (const { spec, state } of supervisor.tunnels()) if (state.phase === 'up') this.#proven.set(spec.name, spec);
     const config = this.#config;
     if (this.#kept === config || this.#trial !== null || this.#broken !== null || !isAbsolute(config.file)) return;
-    if (!this.#proof.covers(config.tunnels)) return;
+    if (!areProven(config.tunnels, this.#proven)) return;
     this.#kept = config;
     keeper.keep(config, () => {
       // The next change of a tunnel writes it.
@@ -216,6 +217,13 @@ function namesOfUp(supervisor: Supervisor): readonly string[] {
   const tunnels = supervisor.tunnels();
   const up = new Set(tunnels.filter(({ state }) => state.phase === 'up').map(({ spec }) => tunnelOf(spec.name)));
   return tunnels.map(({ spec }) => spec.name).filter((name) => up.has(tunnelOf(name)));
+}
+
+/** One of the servers is enough for a tunnel that has several. */
+function areProven(specs: readonly TunnelSpec[], proven: ReadonlyMap<string, TunnelSpec>): boolean {
+  const known = specs.filter((spec) => isDeepStrictEqual(proven.get(spec.name), spec));
+  const names = new Set(known.map(({ name }) => tunnelOf(name)));
+  return specs.every(({ name }) => names.has(tunnelOf(name)));
 }
 
 function restartNotes(before: Config, after: Config): readonly string[] {

@@ -7,6 +7,9 @@ import type { Config } from '../model/config.ts';
 import { Configuration, type ConfigurationDeps } from './active-config.ts';
 import type { ReloadResult } from '../control/protocol.ts';
 import { openControlSocket } from '../control/socket.ts';
+import { openHistoryFile } from '../history/history-file.ts';
+import { openHistory, type History } from '../history/history.ts';
+import { bootId, isClockSynchronised, lastAlive, sinceBoot } from '../host/boot.ts';
 import { anyAnswers } from '../host/ping.ts';
 import { openLastConnectedFile } from '../host/last-connected-file.ts';
 import type { Notifier } from '../host/sd-notify.ts';
@@ -20,7 +23,6 @@ import { createSuspects } from '../supervisor/suspects.ts';
 import { createIdentityCache } from '../connection/auth/identity-cache.ts';
 import type { Problems } from './problems.ts';
 import { createRetries } from './retries.ts';
-import { openThisHistory } from './this-history.ts';
 
 export interface DaemonDeps extends Omit<ConfigurationDeps, 'supervisor' | 'identities'> {
   readonly random: () => number;
@@ -137,6 +139,14 @@ function observersOf(parts: HandlersDeps, log: DaemonDeps['log']): Observers {
     status: (connections) => currentStatus(parts, connections),
     pasts: () => history.pasts(),
   });
+}
+
+/** The outages of the tunnels on this machine, in the state directory. */
+function openThisHistory({ stateDirectory }: Config, { clock, problems }: DaemonDeps): Promise<History> {
+  const file = openHistoryFile(join(stateDirectory, 'history.jsonl'), (message) =>
+    problems.report('the history', message),
+  );
+  return openHistory({ file, clock, machine: { bootId: bootId(), sinceBoot, isClockSynchronised, lastAlive } });
 }
 
 /** `ping` names the hosts to ask at this moment. */
