@@ -148,11 +148,9 @@ function stepInto(document: Document, { node, label }: Step, step: string | numb
 
 /** Indexed, because a file can have problems with thousands of keys. */
 function pairsOf(map: YAMLMap): ReadonlyMap<unknown, Pair> {
-  let pairs = indexes.get(map);
-  if (pairs === undefined) {
-    pairs = new Map(map.items.flatMap((pair) => (isScalar(pair.key) ? [[pair.key.value, pair]] : [])));
-    indexes.set(map, pairs);
-  }
+  const index = () => new Map(map.items.flatMap((pair) => (isScalar(pair.key) ? [[pair.key.value, pair]] : [])));
+  const pairs = indexes.get(map) ?? index();
+  indexes.set(map, pairs);
   return pairs;
 }
 

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../lib/async/clock.ts';
+import { putNewest } from '../lib/maps.ts';
 
 /** Keys of links that let one browser in, once. */
 export interface Links {
@@ -15,8 +16,7 @@ export function createLinks(clock: Clock): Links {
   return {
     create: () => {
       const key = randomBytes(32).toString('base64url');
-      open.set(hash(key), clock.now() + LINK_MS);
-      for (const [old] of open) if (open.size > MAX_OPEN) open.delete(old);
+      putNewest(open, hash(key), clock.now() + LINK_MS, MAX_OPEN);
       return key;
     },
     redeem: (key) => {

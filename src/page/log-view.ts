@@ -4,12 +4,8 @@ import { byId, element } from './dom.ts';
 import { formatTime } from './format.ts';
 import type { LogEntry } from './state.ts';
 
-/** The last lines of the log, of all tunnels or of one. */
-export interface LogView {
-  update(entries: readonly LogEntry[], tunnels: readonly string[], now: number): void;
-}
-
-export function logView(): LogView {
+/** Shows the last lines of the log, of all tunnels or of one; the result updates them. */
+export function logView(): (entries: readonly LogEntry[], tunnels: readonly string[], now: number) => void {
   const box = byId('log');
   const select = byId('log-of') as HTMLSelectElement;
   let shown: { readonly entries: readonly LogEntry[]; readonly of: string } = { entries: [], of: '' };
@@ -35,19 +31,17 @@ export function logView(): LogView {
     render();
     box.scrollTop = box.scrollHeight;
   });
-  return {
-    update: (entries, tunnels, now) => {
-      last = { entries, now };
-      const names = ['', ...tunnels];
-      if (names.join() !== [...select.options].map(({ value }) => value).join()) {
-        const chosen = select.value;
-        select.replaceChildren(
-          ...names.map((name) => element('option', { value: name }, name === '' ? 'all tunnels' : name)),
-        );
-        select.value = names.includes(chosen) ? chosen : '';
-      }
-      render();
-    },
+  return (entries, tunnels, now) => {
+    last = { entries, now };
+    const names = ['', ...tunnels];
+    if (names.join() !== [...select.options].map(({ value }) => value).join()) {
+      const chosen = select.value;
+      select.replaceChildren(
+        ...names.map((name) => element('option', { value: name }, name === '' ? 'all tunnels' : name)),
+      );
+      select.value = names.includes(chosen) ? chosen : '';
+    }
+    render();
   };
 }
 

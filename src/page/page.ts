@@ -14,7 +14,7 @@ const failures = table(
   ['When', 'Tunnel', 'What happened', 'What to do'],
   'No failure since the daemon was started.',
 );
-const log = logView();
+const updateLog = logView();
 let state: PageState | null = null;
 /** When the last event came, on the clock of this page that is never set. */
 let receivedAt = 0;
@@ -60,7 +60,7 @@ function show(next: PageState): void {
       failure.hint,
     ]),
   );
-  log.update(
+  updateLog(
     next.log,
     tunnels.map(({ name }) => name),
     now,

@@ -60,13 +60,7 @@ function layer(written: TunnelKeys, found: TunnelKeys, destination: string): Tun
 export const ROUTE_KEYS: readonly (keyof TunnelKeys)[] = ['proxyJump', 'proxyCommand', 'proxy'];
 
 /** The keys of a server that ssh_config depends on: `Match user`, and the tokens for user and port. */
-function identity({
-  user,
-  port,
-}: {
-  readonly user?: string | undefined;
-  readonly port?: number | undefined;
-}): SshOption[] {
+function identity({ user, port }: JumpKeys): SshOption[] {
   const origin = { file: '', line: 0, column: 0 };
   return [
     ...(user === undefined ? [] : [{ key: 'user', args: [user], origin }]),

@@ -51,9 +51,7 @@ const MAX_WORK = 50_000_000;
 const LINE_COST = 50;
 
 function remembered<T>(known: Map<string, Promise<T>>, key: string, find: () => Promise<T>): Promise<T> {
-  const before = known.get(key);
-  if (before !== undefined) return before;
-  const found = find();
+  const found = known.get(key) ?? find();
   known.set(key, found);
   return found;
 }

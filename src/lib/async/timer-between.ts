@@ -39,9 +39,7 @@ interface Waiting {
 }
 
 function waitingOf(clock: Clock): Set<Waiting> {
-  const known = ALL_WAITING.get(clock);
-  if (known !== undefined) return known;
-  const waiting = new Set<Waiting>();
+  const waiting = ALL_WAITING.get(clock) ?? new Set<Waiting>();
   ALL_WAITING.set(clock, waiting);
   return waiting;
 }

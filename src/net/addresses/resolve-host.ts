@@ -16,9 +16,7 @@ export type Lookup = (host: string, family: 0 | 4 | 6) => Promise<readonly Looku
  */
 export const systemLookup: Lookup = (host, family) => {
   const key = `${family} ${host}`;
-  const running = runningLookups.get(key);
-  if (running !== undefined) return running;
-  const answer = lookUp(host, family).finally(() => runningLookups.delete(key));
+  const answer = runningLookups.get(key) ?? lookUp(host, family).finally(() => runningLookups.delete(key));
   runningLookups.set(key, answer);
   return answer;
 };
