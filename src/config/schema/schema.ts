@@ -10,18 +10,14 @@ import { shapeOf } from './readers.ts';
 
 /** The schema of a tunnel. It is made once for each context, because that takes longer than reading a tunnel with it. */
 export function tunnelSchema(context: ValueContext): TunnelSchema {
-  const schema = schemas.get(context) ?? newTunnelSchema(context);
+  const schema = schemas.get(context) ?? keysOf(servedKeys(context));
   schemas.set(context, schema);
   return schema;
 }
 
-type TunnelSchema = ReturnType<typeof newTunnelSchema>;
+type TunnelSchema = ReturnType<typeof keysOf<ReturnType<typeof servedKeys>>>;
 
 const schemas = new WeakMap<ValueContext, TunnelSchema>();
-
-function newTunnelSchema(context: ValueContext) {
-  return keysOf(servedKeys(context));
-}
 
 /** The keys of a tunnel, each with the schema of its value. */
 export function servedKeys(context: ValueContext) {

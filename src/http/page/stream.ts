@@ -37,7 +37,6 @@ export class PageStream {
   #lines: string[] = [];
   #omitted = 0;
   /** What the clients know. */
-  #names = '';
   #known = new Map<string, string>();
   #step = 0;
   #history: HistoryPart | null = null;
@@ -82,7 +81,6 @@ export class PageStream {
     this.#lines = [];
     this.#omitted = 0;
     this.#known = new Map();
-    this.#names = '';
     this.#document = null;
     this.#history = null;
   }
@@ -149,9 +147,8 @@ export class PageStream {
     const now = new Map(status.tunnels.map((tunnel) => [tunnel.name, comparable(tunnel)]));
     const tunnels = status.tunnels.filter(({ name }) => now.get(name) !== this.#known.get(name));
     const names = [...now.keys()];
-    const reordered = names.join() !== this.#names;
+    const reordered = names.join() !== [...this.#known.keys()].join();
     this.#known = now;
-    this.#names = names.join();
     this.#lookAtHistory(status.tunnels);
     const log = this.#lines;
     const omitted = this.#omitted;
