@@ -1,3 +1,5 @@
+import { loopIteration } from './loop-iteration.ts';
+
 /**
  * Runs long work in slices of a few milliseconds, between which the event loop goes on; `steps` yields wherever it may
  * be interrupted, and true where it has to be. All such work shares the slices, so that many at once block the loop no
@@ -40,22 +42,29 @@ export function ownTick(): Promise<void> {
 
 /** Of many callers at once a few go on in each tick of the event loop. Null for the first few: what is rare goes on at once. */
 export function fewPerTick(): Promise<void> | null {
-  if (begunInTick === 0) setImmediate(beginNextFew);
-  if (begunInTick < FEW) {
-    begunInTick += 1;
+  if (later.length === 0 && begunIn !== loopIteration()) {
+    begunIn = loopIteration();
+    begun = 0;
+  }
+  if (later.length === 0 && begun < FEW) {
+    begun += 1;
     return null;
   }
+  if (later.length === 0) setImmediate(beginNextFew);
   return new Promise((resolve) => later.push(resolve));
 }
 
 const FEW = 16;
-let begunInTick = 0;
+/** How many have begun in which iteration of the event loop. */
+let begun = 0;
+let begunIn = -1;
 const later: (() => void)[] = [];
 
 function beginNextFew(): void {
   const next = later.splice(0, FEW);
-  begunInTick = next.length;
-  if (begunInTick > 0) setImmediate(beginNextFew);
+  begunIn = loopIteration();
+  begun = next.length;
+  if (later.length > 0) setImmediate(beginNextFew);
   for (const begin of next) begin();
 }
 
@@ -69,16 +78,18 @@ const SLICE_MS = 5;
  */
 export function tickIsSpent(laterMs = 0): boolean {
   const now = performance.now();
-  if (tickEndsAt === null) {
+  const iteration = loopIteration();
+  if (tick !== iteration) {
+    tick = iteration;
     tickEndsAt = now + TICK_MS;
-    setImmediate(() => (tickEndsAt = null));
   }
   tickEndsAt -= laterMs;
   return now >= tickEndsAt;
 }
 
 const TICK_MS = 8;
-let tickEndsAt: number | null = null;
+let tick = -1;
+let tickEndsAt = 0;
 
 /** Runs a slice of some work; true when the work is done. */
 type Slice = () => boolean;

@@ -1,3 +1,4 @@
+import { loopIteration } from '../../../lib/async/loop-iteration.ts';
 import { afterRead } from '../../../net/streams/lent-memory.ts';
 import type { Cipher } from '../protocol/internals.ts';
 import { DATA_HEADER, LARGEST_DATA, OVERHEAD, type Sealer } from './codec.ts';
@@ -23,9 +24,13 @@ export class BatchCipher implements Cipher {
   #begun: Buffer | null = null;
   #scheduled = false;
   readonly #flushLater = () => this.flush();
-  #hasWritten = false;
+  /** The iteration in which few bytes were written. */
+  #written = NONE;
+  /** Whether there is more to write at its end. */
+  #waits = false;
   readonly #endIteration = () => {
-    this.#hasWritten = false;
+    this.#waits = false;
+    this.#written = NONE;
     this.#writeSealed();
   };
   #dead = false;
@@ -75,16 +80,17 @@ export class BatchCipher implements Cipher {
 
   /** Writes what was sealed. */
   flush(): void {
-    if (!this.#hasWritten && this.#end > 0 && this.#end <= FEW_BYTES) {
-      this.#hasWritten = true;
-      setImmediate(this.#endIteration);
-    }
+    if (this.#end > 0 && this.#end <= FEW_BYTES) this.#written = loopIteration();
     this.#writeSealed();
   }
 
   /** The same, if nothing was written in this iteration of the event loop. */
   flushFirst(): void {
-    if (!this.#hasWritten) this.flush();
+    if (!this.#hasWritten()) this.flush();
+  }
+
+  #hasWritten(): boolean {
+    return this.#written !== NONE && this.#written === loopIteration();
   }
 
   #writeSealed(): void {
@@ -125,13 +131,18 @@ export class BatchCipher implements Cipher {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    if (!this.#hasWritten) afterRead(this.#flushLater);
+    if (!this.#hasWritten()) afterRead(this.#flushLater);
+    else if (!this.#waits) {
+      this.#waits = true;
+      setImmediate(this.#endIteration);
+    }
   }
 }
 
 const EMPTY: Buffer = Buffer.alloc(0);
 /** Behind a write of more than this, that of a transfer, a system call more costs little, and to wait for the end of the iteration much. */
 const FEW_BYTES = 4 * 1024;
+const NONE = -1;
 const AT_ONCE = 256 * 1024;
 /** For what is no data: a few packets. */
 const SMALL = 2 * 1024;
