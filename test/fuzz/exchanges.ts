@@ -92,11 +92,10 @@ async function handshake(
       spec: { ...plainSpec(), hostKeyAlgorithms: [hostKey], kexAlgorithms: [kex] },
       stream,
       transport: createTransport(stream, { addresses: null, direct: false }, systemClock),
-      known: { keyTypes: [], certified: false },
+      hostKeys: { knownKeyTypes: [], certified: false, certificate: () => null, learn: async () => {} },
       // Any key: it is the signature that has to stop what is changed.
       verifyHostKey: () => null,
-      hostCertificate: () => null,
-      authHandler: () => over.abort(new Error('over')),
+      authentication: { handler: () => over.abort(new Error('over')), hearSignatures: () => {} },
       describeAuth: () => '',
       handshakeTimeoutMs: 20_000,
       authTimeoutMs: 20_000,
@@ -107,10 +106,8 @@ async function handshake(
         over.abort(new Error('over'));
       },
       onVisitor: () => {},
-      onHostKeys: () => {},
       onTooManyHostKeys: () => {},
       onBanner: () => {},
-      onSignatures: () => {},
     },
     over.signal,
   ).then(

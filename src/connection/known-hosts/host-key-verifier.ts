@@ -10,7 +10,7 @@ import { describeProblem, explainRefusal, type SearchedFiles, shownBy, where } f
 import { loadKnownHosts } from './file.ts';
 import { authoritiesOf, checkHostCertificate, describeCertificate, isSound } from './host-certificate.ts';
 import { isCertificateType, keyTypeOf, rsaBits } from './key-blob.ts';
-import type { KnownHostsEntry, KnownHostsProblem } from './parse.ts';
+import type { KnownHostsEntry } from './parse.ts';
 import { checkHostKey, entriesAbout, hostQuery, knownHostsLine, knownKeyTypes, type HostQuery } from './check.ts';
 import { loadRevokedKeys, type RevocationCheck } from './revoked-keys.ts';
 import { includes, type KnownHost, MAX_ANNOUNCED_KEYS, rememberHostKeys, updateHostKeys } from './update-host-keys.ts';
@@ -49,6 +49,7 @@ interface PreparedHost extends KnownHost, SearchedFiles {
 
 /** Verifies the host key of one connection's server. Everything is in memory: ssh2 needs the result at once. */
 export class HostKeyVerifier {
+  /** In order of preference. */
   readonly knownKeyTypes: readonly string[];
   /** Whether a @cert-authority line is about the host, so that it is asked for a certificate. */
   readonly certified: boolean;
@@ -161,9 +162,9 @@ export class HostKeyVerifier {
       log.warn(`connecting anyway (strictHostKeyChecking: no): ${failure.message}`);
       return null;
     }
-    return spec.strictHostKeyChecking === 'accept-new' && this.#wholeFilesUnread().length === 0
-      ? this.#accept(key)
-      : failure;
+    // Line 0 stands for a whole file: a host that seems new may be in it.
+    const isNew = !this.#known.problems.some(({ line }) => line === 0);
+    return spec.strictHostKeyChecking === 'accept-new' && isNew ? this.#accept(key) : failure;
   }
 
   /** A refusal that no entry for the name can overrule. */
@@ -178,11 +179,6 @@ export class HostKeyVerifier {
     // Of a certified host no address is known, as with ssh.
     const refuses = verdict.type === 'revoked' || (verdict.type === 'changed' && certificate === null);
     return refuses ? explainRefusal(verdict, this.#byAddress.query, key, this.#known, []) : null;
-  }
-
-  /** Line 0 stands for a whole file: a host that seems new may be in it. */
-  #wholeFilesUnread(): readonly KnownHostsProblem[] {
-    return this.#known.problems.filter((problem) => problem.line === 0);
   }
 
   #accept(key: Buffer): TunnelFailure | null {

@@ -65,16 +65,14 @@ export async function prepareLogin(
         spec: server,
         stream,
         transport,
-        known: { keyTypes: hostKeys.knownKeyTypes, certified: hostKeys.certified },
+        hostKeys,
         verifyHostKey: (key) => {
           const failure = hostKeys.verify(key);
           const whose = `${name} known_hosts for ${server.host}:${server.port}`;
           for (const note of identities.newNotes(whose, hostKeys.unread())) log.warn(`known_hosts: ${note}`);
           return failure;
         },
-        hostCertificate: () => hostKeys.certificate(),
-        authHandler: authentication.handler,
-        onSignatures: authentication.hearSignatures,
+        authentication,
         describeAuth: () => describeAuth(server, authentication.report(), clock.wall()),
         handshakeTimeoutMs: leftMs,
         authTimeoutMs: person === null ? AUTH_TIMEOUT_MS : PERSON_TIMEOUT_MS,
@@ -93,7 +91,6 @@ export async function prepareLogin(
           void hostKeys.proven();
         },
         onVisitor,
-        onHostKeys: (keys) => void hostKeys.learn(keys),
         onTooManyHostKeys: (count) => log.warn(`${server.host} announced ${count} host keys; none was learnt`),
         onBanner: (text) => log.debug({ banner: text }, 'the server sent a banner'),
       },

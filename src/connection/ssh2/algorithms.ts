@@ -9,21 +9,17 @@ import {
   PLAIN_HOST_KEY_ALGORITHMS,
 } from '../../model/algorithms.ts';
 import type { ServerSpec } from '../../model/spec.ts';
+import type { HostKeyVerifier } from '../known-hosts/host-key-verifier.ts';
 import { isCertificateType } from '../known-hosts/key-blob.ts';
 import { canExchange } from './kex/hybrid.ts';
 
 /** What known_hosts has of a host. */
-export interface KnownKeyTypes {
-  /** The types of its keys, in order of preference. */
-  readonly keyTypes: readonly string[];
-  /** Whether a @cert-authority line is about it. */
-  readonly certified: boolean;
-}
+type Known = Pick<HostKeyVerifier, 'knownKeyTypes' | 'certified'>;
 
 /**
  * The algorithms to offer: the configured lists, and host key algorithms with the types of the host's known keys first.
  */
-export function algorithms(spec: ServerSpec, known: KnownKeyTypes): Algorithms {
+export function algorithms(spec: ServerSpec, known: Known): Algorithms {
   return {
     serverHostKey: knownFirst(offeredTo(known, spec.hostKeyAlgorithms ?? DEFAULT_HOST_KEY_ALGORITHMS), known),
     // In the order of ssh (readconf.c): compression that starts after the login comes first.
@@ -56,7 +52,7 @@ function keyExchanges(wanted: readonly string[]): readonly string[] {
 }
 
 /** No certificates where none could be checked, unless nothing else is allowed. */
-function offeredTo({ certified }: KnownKeyTypes, wanted: readonly string[]): readonly string[] {
+function offeredTo({ certified }: Known, wanted: readonly string[]): readonly string[] {
   const plain = wanted.filter((algorithm) => !isCertificateType(algorithm));
   return certified || plain.length === 0 ? wanted : plain;
 }
@@ -64,8 +60,8 @@ function offeredTo({ certified }: KnownKeyTypes, wanted: readonly string[]): rea
 /**
  * As OpenSSH does (order_hostkeyalgs in sshconnect2.c): otherwise a host known by its ed25519 key may show its RSA key.
  */
-function knownFirst(wanted: readonly string[], { keyTypes }: KnownKeyTypes): string[] {
-  const known = (algorithm: string) => isCertificateType(algorithm) || keyTypes.includes(keyTypeOf(algorithm));
+function knownFirst(wanted: readonly string[], { knownKeyTypes }: Known): string[] {
+  const known = (algorithm: string) => isCertificateType(algorithm) || knownKeyTypes.includes(keyTypeOf(algorithm));
   return [...wanted.filter(known), ...wanted.filter((algorithm) => !known(algorithm))];
 }
 

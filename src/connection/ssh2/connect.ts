@@ -1,5 +1,5 @@
 import { internalsOf } from './protocol/internals.ts';
-import ssh2, { type AuthHandlerMiddleware, type ConnectConfig, type NegotiatedAlgorithms } from '#ssh2';
+import ssh2, { type ConnectConfig, type NegotiatedAlgorithms } from '#ssh2';
 import { deferred } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import { shellWord } from '../../lib/shell-quote.ts';
@@ -7,7 +7,6 @@ import { printable } from '../../lib/text.ts';
 import { VERSION } from '../../lib/version.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import type { HostCertificate } from '../../model/host-certificate.ts';
 import { trackChannels } from '../ssh/idle-ends.ts';
 import { resetSocket } from '../../net/streams/reset-socket.ts';
 import { guardListeners } from '../../net/streams/guard-listeners.ts';
@@ -16,28 +15,26 @@ import type { AgreedAlgorithms } from '../../model/state.ts';
 import type { Channel, SshConnection, Visitor } from '../ssh/connection.ts';
 import type { Transport } from '../../net/transport.ts';
 import type { SshStream } from '../../net/streams/stream-adapter.ts';
-import { algorithms, type KnownKeyTypes } from './algorithms.ts';
+import { algorithms } from './algorithms.ts';
 import { translateError, type Stage } from './errors.ts';
 import { guardConnection } from './guards.ts';
 import type { Identification } from './identification.ts';
 import { batchPackets, sendSealed, sendsNow } from './packets/batch-packets.ts';
 import { recordOffer } from './offer.ts';
 import { createRequests } from './requests.ts';
+import type { Authenticator } from '../auth/auth.ts';
 import { hearSignatures } from '../auth/signature-algorithms.ts';
+import type { HostKeyVerifier } from '../known-hosts/host-key-verifier.ts';
 
 export interface ConnectOptions {
   readonly spec: ServerSpec;
   /** The open stream to the server, which the connection owns from here on. */
   readonly stream: SshStream;
   readonly transport: Transport;
-  readonly known: KnownKeyTypes;
+  readonly hostKeys: Pick<HostKeyVerifier, 'knownKeyTypes' | 'certified' | 'certificate' | 'learn'>;
   /** Verifies the server's host key, synchronously: null is trust. Called again on every rekey. */
   verifyHostKey(key: Buffer): TunnelFailure | null;
-  /** The certificate for which it is trusted. */
-  hostCertificate(): HostCertificate | null;
-  readonly authHandler: AuthHandlerMiddleware;
-  /** The signature algorithms that the server announces (RFC 8308, server-sig-algs). */
-  onSignatures(announced: readonly string[]): void;
+  readonly authentication: Pick<Authenticator, 'handler' | 'hearSignatures'>;
   /** The offers and refusals, for the message of auth-rejected. */
   describeAuth(): string;
   readonly handshakeTimeoutMs: number;
@@ -48,9 +45,7 @@ export interface ConnectOptions {
   /** The keys are exchanged; `agreed` describes the algorithms. */
   onAuthenticating(agreed: string): void;
   onVisitor(visitor: Visitor): void;
-  /** Host keys that the server has proven to own (OpenSSH's hostkeys-00, PROTOCOL section 2.5), as key blobs. */
-  onHostKeys(keys: readonly Buffer[]): void;
-  /** The server announced so many that none was read. */
+  /** The server announced so many host keys that none was read. */
   onTooManyHostKeys(count: number): void;
   onBanner(text: string): void;
 }
@@ -162,7 +157,7 @@ class Connecting {
   }
 
   #onLogin(): void {
-    const { clock, spec, authTimeoutMs, hostCertificate, onAuthenticating, onBanner, onHostKeys } = this.#options;
+    const { clock, spec, authTimeoutMs, hostKeys, onAuthenticating, onBanner } = this.#options;
     // An expired password: only a person can choose the next one, and without a listener the login would hang.
     this.#client.on('change password', () =>
       this.#fail(
@@ -183,15 +178,17 @@ class Connecting {
       this.#algorithms = {
         keyExchange: printable(agreed.kex),
         hostKey: printable(agreed.serverHostKey),
-        hostCertificate: hostCertificate(),
+        hostCertificate: hostKeys.certificate(),
       };
       this.#offer.stop(this.#client);
       this.#cancelTimer();
       this.#cancelTimer = clock.timer(authTimeoutMs, () => this.#fail(timeout('authentication', authTimeoutMs)));
       onAuthenticating(describeAgreement(agreed));
     });
-    this.#client.on('hostkeys', (keys: { getPublicSSH(): Buffer }[]) =>
-      onHostKeys(keys.map((key) => key.getPublicSSH())),
+    // OpenSSH's hostkeys-00 (PROTOCOL section 2.5).
+    this.#client.on(
+      'hostkeys',
+      (keys: { getPublicSSH(): Buffer }[]) => void hostKeys.learn(keys.map((key) => key.getPublicSSH())),
     );
   }
 
@@ -213,16 +210,16 @@ class Connecting {
   }
 
   #connect(): void {
-    const { spec, stream, authHandler, known, verifyHostKey } = this.#options;
+    const { spec, stream, authentication, hostKeys, verifyHostKey } = this.#options;
     this.#client.connect({
       sock: stream,
       ident: `tunneld_${VERSION.replaceAll('-', '_')}`,
       username: spec.user,
-      authHandler,
+      authHandler: authentication.handler,
       // ssh2's own timers stop too early and kill busy connections: the timers above and the keepalive replace them.
       readyTimeout: 0,
       keepaliveInterval: 0,
-      algorithms: algorithms(spec, known),
+      algorithms: algorithms(spec, hostKeys),
       debug: this.#offer.debug,
       hostVerifier: (key: Buffer) => {
         this.#hostKeyFailure = verifyHostKey(key);
@@ -239,7 +236,7 @@ class Connecting {
     this.#identification = guarded.identification;
     this.#transport = guarded.transport;
     this.#lost.promise.catch(guarded.forget);
-    hearSignatures(this.#client, this.#options.onSignatures);
+    hearSignatures(this.#client, this.#options.authentication.hearSignatures);
   }
 
   #connection(): SshConnection {

@@ -164,7 +164,7 @@ const silent = createLogger('fatal', () => {});
 
 async function answerOf(one: CertificateCase, files: CaseFiles): Promise<Answer> {
   const verifier = await prepareHostKeyVerifier(specOf(one, files), silent);
-  const offered = algorithms(specOf(one, files), { keyTypes: verifier.knownKeyTypes, certified: verifier.certified });
+  const offered = algorithms(specOf(one, files), verifier);
   const shown = [files.certificate, `${files.hostKey}.pub`].find((file) => isOffered(file, offered.serverHostKey));
   const failure = verifier.verify(blobIn(shown ?? assert.fail('nothing in common')));
   if (failure === null) return verifier.certificate() === null ? 'key' : 'certificate';

@@ -100,7 +100,7 @@ test('does not offer a key exchange again when its code is no longer there', asy
   assert.equal(canExchange(name), false);
   assert.equal(canExchange('sntrup761x25519-sha512'), true);
   const spec = { hostKeyAlgorithms: null, ciphers: null, kexAlgorithms: null, macs: null } as unknown as TunnelSpec;
-  const known = { keyTypes: [], certified: false };
+  const known = { knownKeyTypes: [], certified: false };
   const { kex } = algorithms(spec, known);
   assert.equal((kex as readonly string[])[0], 'sntrup761x25519-sha512');
   // A person who allows nothing else is told of it at each attempt.
