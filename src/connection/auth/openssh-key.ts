@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { orElse } from '../../lib/or-else.ts';
 import { WireReader } from '../ssh/wire-reader.ts';
 import { sshString, uint32 } from '../ssh/wire-writer.ts';
 
@@ -16,27 +17,23 @@ export interface OpensshKeyHeader {
 /** Reads the header from the decoded body; null where it is damaged, or holds another number of keys than one. */
 export function readOpensshKeyHeader(body: Buffer): OpensshKeyHeader | null {
   if (!body.subarray(0, MAGIC.length).equals(MAGIC)) return null;
-  try {
+  return orElse(() => {
     const reader = new WireReader(body.subarray(MAGIC.length));
     const [cipher, kdf, kdfOptions] = [reader.text(), reader.text(), reader.string()];
     if (reader.uint32() !== 1) return null;
     const publicBlob = reader.string();
     const keyType = new WireReader(publicBlob).text();
     return { cipher, kdf, rounds: roundsIn(kdfOptions), keyType, publicBlob };
-  } catch {
-    return null;
-  }
+  }, null);
 }
 
 /** The options of bcrypt: a salt, and how many rounds. */
 function roundsIn(options: Buffer): number {
   const reader = new WireReader(options);
-  try {
+  return orElse(() => {
     reader.string();
     return reader.uint32();
-  } catch {
-    return 0;
-  }
+  }, 0);
 }
 
 /** Writes an unencrypted OpenSSH private key file from the two halves of an Ed25519 key, 32 bytes each. */

@@ -95,8 +95,6 @@ function wrongPassphrase(path: string, cause: unknown): TunnelFailure {
   return new TunnelFailure(
     'key-passphrase',
     `identityFile ${path} cannot be decrypted: the passphrase is wrong, or the file is damaged`,
-    {
-      cause,
-    },
+    { cause },
   );
 }

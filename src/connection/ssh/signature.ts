@@ -13,47 +13,43 @@ export function verifySignature(key: Buffer, data: Buffer, signature: Buffer, sh
 function isValid(key: Buffer, data: Buffer, signature: Buffer, sha1: boolean): boolean {
   const reader = new WireReader(signature);
   const name = reader.text();
-  const algorithm = sha1 && name === 'ssh-rsa' ? RSA_WITH_SHA1 : ALGORITHMS[name];
+  const algorithm = sha1 && name === 'ssh-rsa' ? RSA_WITH_SHA1 : ALGORITHMS.get(name);
   if (algorithm === undefined) return false;
+  const keyType = name.startsWith('rsa-sha2-') ? 'ssh-rsa' : name;
   const value = reader.string();
-  const parsed = readKey(key, algorithm.keyType);
+  const parsed = readKey(key, keyType);
   if (parsed === null) return false;
   const signed = parsed.application === null ? data : securityKeyData(parsed.application, data, reader);
   if (!reader.atEnd()) return false;
   const { hash, numberBytes } = algorithm;
   if (numberBytes > 0)
     return verify(hash, signed, { key: parsed.key, dsaEncoding: 'ieee-p1363' }, twoNumbers(value, numberBytes));
-  if (algorithm.keyType !== 'ssh-rsa') return verify(hash, signed, parsed.key, value);
+  if (keyType !== 'ssh-rsa') return verify(hash, signed, parsed.key, value);
   // Some implementations leave leading zeros out (ssh_rsa_verify in OpenSSH's ssh-rsa.c).
   const bytes = Math.ceil((parsed.key.asymmetricKeyDetails?.modulusLength ?? 0) / 8);
   return value.length <= bytes && verify(hash, signed, parsed.key, fixedLength(value, bytes));
 }
 
 interface Algorithm {
-  readonly keyType: string;
   readonly hash: string | null;
   /** The length of each of ECDSA's two numbers, 0 for other kinds of signatures. */
   readonly numberBytes: number;
 }
 
 /** RFC 4253 section 6.6 */
-const RSA_WITH_SHA1: Algorithm = { keyType: 'ssh-rsa', hash: 'sha1', numberBytes: 0 };
+const RSA_WITH_SHA1: Algorithm = { hash: 'sha1', numberBytes: 0 };
 
-/** RFC 8709, RFC 8332, RFC 5656, and PROTOCOL.u2f of OpenSSH. */
-const ALGORITHMS: Readonly<Record<string, Algorithm | undefined>> = {
-  'ssh-ed25519': { keyType: 'ssh-ed25519', hash: null, numberBytes: 0 },
-  'rsa-sha2-256': { keyType: 'ssh-rsa', hash: 'sha256', numberBytes: 0 },
-  'rsa-sha2-512': { keyType: 'ssh-rsa', hash: 'sha512', numberBytes: 0 },
-  'ecdsa-sha2-nistp256': { keyType: 'ecdsa-sha2-nistp256', hash: 'sha256', numberBytes: 32 },
-  'ecdsa-sha2-nistp384': { keyType: 'ecdsa-sha2-nistp384', hash: 'sha384', numberBytes: 48 },
-  'ecdsa-sha2-nistp521': { keyType: 'ecdsa-sha2-nistp521', hash: 'sha512', numberBytes: 66 },
-  'sk-ssh-ed25519@openssh.com': { keyType: 'sk-ssh-ed25519@openssh.com', hash: null, numberBytes: 0 },
-  'sk-ecdsa-sha2-nistp256@openssh.com': {
-    keyType: 'sk-ecdsa-sha2-nistp256@openssh.com',
-    hash: 'sha256',
-    numberBytes: 32,
-  },
-};
+/** RFC 8709, RFC 8332, RFC 5656, and PROTOCOL.u2f of OpenSSH. But for RSA, each has the name of its type of key. */
+const ALGORITHMS: ReadonlyMap<string, Algorithm> = new Map([
+  ['ssh-ed25519', { hash: null, numberBytes: 0 }],
+  ['rsa-sha2-256', { hash: 'sha256', numberBytes: 0 }],
+  ['rsa-sha2-512', { hash: 'sha512', numberBytes: 0 }],
+  ['ecdsa-sha2-nistp256', { hash: 'sha256', numberBytes: 32 }],
+  ['ecdsa-sha2-nistp384', { hash: 'sha384', numberBytes: 48 }],
+  ['ecdsa-sha2-nistp521', { hash: 'sha512', numberBytes: 66 }],
+  ['sk-ssh-ed25519@openssh.com', { hash: null, numberBytes: 0 }],
+  ['sk-ecdsa-sha2-nistp256@openssh.com', { hash: 'sha256', numberBytes: 32 }],
+]);
 
 /** A public key, with the application of a security key. Null where it is of another type. */
 function readKey(blob: Buffer, type: string): { readonly key: KeyObject; readonly application: Buffer | null } | null {

@@ -43,23 +43,19 @@ function numericCode(error: Error): number | undefined {
 function describe(error: Error, message: string): string {
   if (numericCode(error) !== undefined) return `the server says: ${message}`;
   const code = errorCode(error);
-  const damage = DAMAGE.find(({ pattern }) => pattern.test(message));
-  if (damage !== undefined) return `the connection was damaged on the way: ${damage.what}`;
+  if (message.startsWith('Bad packet length')) return `${DAMAGED}: a packet has an impossible length`;
+  if (WRONG_CHECKSUM.test(message)) return `${DAMAGED}: a packet does not match its checksum`;
   // Of the library that ssh2 writes DER with; its message is a piece of code.
   if (code === 'ERR_ASSERTION') return 'the server broke the SSH protocol: a part of its message is empty';
   if (error instanceof ProtocolViolation || isMalformed(error)) return `the server broke the SSH protocol: ${message}`;
   return code === undefined ? message : (SYSTEM_ERRORS[code] ?? `${message} (${code})`);
 }
 
-/** Errors of ssh2, its native part and OpenSSL for a packet that was altered on the way. */
-const DAMAGE: readonly { readonly pattern: RegExp; readonly what: string }[] = [
-  { pattern: /^Bad packet length/, what: 'a packet has an impossible length' },
-  {
-    // OpenSSL gives no reason for a wrong AES-GCM tag, and the native part then prints this.
-    pattern: /^Invalid MAC$|unable to authenticate data|lib\(0\)::reason\(0\)|Error generating authentication tag/,
-    what: 'a packet does not match its checksum',
-  },
-];
+const DAMAGED = 'the connection was damaged on the way';
+
+/** Errors of ssh2, its native part and OpenSSL, which gives no reason for a wrong AES-GCM tag: then the native part prints the third. */
+const WRONG_CHECKSUM =
+  /^Invalid MAC$|unable to authenticate data|lib\(0\)::reason\(0\)|Error generating authentication tag/;
 
 /** Errors of ssh2, and exceptions in it, for a malformed message. */
 function isMalformed(error: Error): boolean {

@@ -1,4 +1,5 @@
 import type { Client } from 'ssh2';
+import { orElse } from '../../lib/or-else.ts';
 import { isSound } from '../known-hosts/host-certificate.ts';
 import { readCertificate } from '../ssh/certificate.ts';
 import { WireReader } from '../ssh/wire-reader.ts';
@@ -19,7 +20,7 @@ export function openHostKeys(client: Client): void {
 
 /** RFC 4253 section 8 (and 5656, 8731): the host key, the server's half, and the signature, which has an algorithm and a value. */
 function isExact(reply: Buffer): boolean {
-  try {
+  return orElse(() => {
     const reader = new WireReader(reply);
     reader.byte();
     reader.string();
@@ -28,9 +29,7 @@ function isExact(reply: Buffer): boolean {
     const algorithm = signature.text();
     const value = signature.string();
     return reader.atEnd() && signature.atEnd() && (!algorithm.startsWith('ecdsa-') || hasTwoNumbers(value));
-  } catch {
-    return false;
-  }
+  }, false);
 }
 
 /** RFC 5656 section 3.1.2 */

@@ -13,22 +13,19 @@ export function idleWatches(
   limits: readonly ChannelTimeout[],
   clock: Clock,
 ): (forward: ForwardSpec) => IdleWatch | null {
-  const global = limits.find(({ type }) => type === GLOBAL)?.ms ?? 0;
+  // 0 is no limit.
+  const limitOf = (applies: (type: string) => boolean) => limits.find(({ type }) => applies(type))?.ms || Infinity;
+  const global = limitOf((type) => type === GLOBAL);
   let lastOfAll = clock.now();
   return (forward) => {
-    const own = limits.find(({ type }) => type !== GLOBAL && matchesGlob(channelType(forward), type))?.ms ?? 0;
-    if (own === 0 && global === 0) return null;
+    const own = limitOf((type) => type !== GLOBAL && matchesGlob(channelType(forward), type));
+    if (own === Infinity && global === Infinity) return null;
     return {
       watch: (onIdle) => {
         let last = clock.now();
         let cancel = () => {};
-        const leftMs = () =>
-          Math.min(
-            own === 0 ? Number.POSITIVE_INFINITY : last + own - clock.now(),
-            global === 0 ? Number.POSITIVE_INFINITY : lastOfAll + global - clock.now(),
-          );
         const check = () => {
-          const left = leftMs();
+          const left = Math.min(last + own, lastOfAll + global) - clock.now();
           if (left > 0) cancel = clock.timer(left, check);
           else onIdle(Math.round((clock.now() - last) / 1000));
         };
