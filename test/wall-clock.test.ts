@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 /** Who may ask for the time of day, and what for. Elapsed time is measured by nobody with it: on a Pi it is set after the boot. */
 const ALLOWED: Readonly<Record<string, string>> = {
   'clock.ts': 'is the clock',
-  'auth.ts': 'whether a certificate is valid',
+  'login.ts': 'whether a certificate is valid',
   'certificate.ts': 'the same, for people',
   'control-handlers.ts': 'shows monotonic times to people, at one moment',
   'this-device.ts': 'the day on which a listener was had',
