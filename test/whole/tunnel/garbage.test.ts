@@ -44,19 +44,20 @@ stateDirectory: ${dir}
   };
   await until(async () => (await visit(port, 'hello').catch(() => '')) === 'hello', { what: 'the tunnel' });
   await visits(500);
-  const begin = trace.length;
+  let begin = trace.length;
   let made = 0;
   await until(
     async () => {
       await visits(500);
       made += 500;
+      // One that the start has begun may end in between, and is no part of the measurement.
+      if (trace.includes('Mark-Compact', begin)) [begin, made] = [trace.length, 0];
       return scavenges(trace.slice(begin)).length > 6;
     },
     { what: 'some collections' },
   );
   const [first, ...rest] = scavenges(trace.slice(begin));
   const each = ((rest.at(-1)!.after - first!.after) * 1e6) / made;
-  assert.doesNotMatch(trace.slice(begin), /Mark-Compact/);
   // A visit that is kept is seven kilobytes and more.
   assert.ok(each < 2000, `${each} bytes of each of ${made} visits`);
 });
