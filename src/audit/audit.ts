@@ -51,7 +51,7 @@ export async function auditTunnel(
   const reading = { sure: judged?.problems.length === 0, readFiles: judged !== null };
   const logins = createLogins(spec, deps, signal);
   let first: OpenLogin;
-  let tried: Tried;
+  let tried: Awaited<ReturnType<typeof tryAll>>;
   try {
     first = await logins.get();
     tried = await tryAll(attempts, logins, deps, signal);
@@ -80,18 +80,8 @@ export async function auditTunnel(
   };
 }
 
-interface Tried {
-  readonly findings: readonly Finding[];
-  /** The number of attempts that could not see anything. */
-  readonly unseen: number;
-}
-
-async function tryAll(
-  attempts: readonly Attempt[],
-  logins: Logins,
-  deps: AuditDeps,
-  signal: AbortSignal,
-): Promise<Tried> {
+/** `unseen` is the number of attempts that could not see anything. */
+async function tryAll(attempts: readonly Attempt[], logins: Logins, deps: AuditDeps, signal: AbortSignal) {
   const findings: Finding[] = [];
   let unseen = 0;
   let failedInARow = 0;

@@ -1,7 +1,7 @@
 import { groupBy, groupByEach } from '../lib/maps.ts';
 import { isLoopbackHost } from '../model/endpoint.ts';
 import type { FleetDevice, FleetTrouble, TroubleCode } from './document.ts';
-import type { Connection, FleetFacts, Listener } from './facts.ts';
+import type { FleetFacts, Listener } from './facts.ts';
 import type { RegisteredKey } from './register.ts';
 
 /** Pure: each promised port of a server, and each key without one, with what is wrong, before any port was tried. */
@@ -19,24 +19,16 @@ export function assess(facts: FleetFacts): readonly FleetDevice[] {
   );
 }
 
-interface Index {
-  readonly listeners: ReadonlyMap<number, readonly Listener[]>;
-  readonly connectionsTo: ReadonlyMap<number, readonly Connection[]>;
-  readonly connectionsOf: ReadonlyMap<number, readonly Connection[]>;
-  /** Processes of sshd by the user they run as. */
-  readonly sessions: ReadonlyMap<number, readonly number[]>;
-  readonly sshdPorts: ReadonlySet<number>;
-  readonly usersOfPort: ReadonlyMap<number, readonly string[]>;
-  readonly userOfUid: ReadonlyMap<number, string>;
-}
+type Index = ReturnType<typeof indexOf>;
 
 /** A thousand devices are looked up once each, not in all lines. */
-function indexOf({ listeners, connections, processes, keys, uids }: FleetFacts): Index {
+function indexOf({ listeners, connections, processes, keys, uids }: FleetFacts) {
   const sshd = [...processes].filter(([, { name }]) => isSshd(name));
   return {
     listeners: groupBy(listeners, ({ port }) => port),
     connectionsTo: groupBy(connections, ({ localPort }) => localPort),
     connectionsOf: groupByEach(connections, ({ pids }) => pids),
+    // Processes of sshd by the user they run as.
     sessions: new Map([...groupBy(sshd, ([, { uid }]) => uid)].map(([uid, all]) => [uid, all.map(([pid]) => pid)])),
     sshdPorts: new Set(
       listeners
@@ -91,34 +83,23 @@ function device(
   };
 }
 
-interface Seen {
-  readonly key: RegisteredKey;
-  readonly host: string;
-  readonly port: number;
-  /** Whether the server has no user for this key. */
-  readonly isUserless: boolean;
-  /** The listener of this device, and what holds its port instead, or at another address. */
-  readonly own: Listener | null;
-  readonly holder: Listener | null;
-  /** The process of its login, where that can be seen. */
-  readonly session: number | null;
-  readonly state: 'up' | 'held' | 'idle' | 'down';
-  readonly neverCame: boolean;
-}
+type Seen = ReturnType<typeof seenOf>;
 
 function seenOf(
   key: RegisteredKey,
   { host, port }: { readonly host: string; readonly port: number },
   facts: FleetFacts,
   index: Index,
-): Seen {
+) {
   const uid = facts.uids.get(key.user) ?? null;
   const isOwn = (pid: number) => uid !== null && facts.processes.get(pid)?.uid === uid;
   const listeners = index.listeners.get(port) ?? [];
+  // The listener of this device, and what holds its port instead, or at another address.
   const own = listeners.find(({ pids }) => pids.some(isOwn)) ?? null;
   // Another program may have one of the addresses, and the device the other.
   const foreign = listeners.find(({ pids }) => pids.length > 0 && !pids.some(isOwn));
   const holder = foreign ?? (own === null ? (listeners[0] ?? null) : null);
+  // The process of its login, where that can be seen.
   const session = own?.pids.find(isOwn) ?? (uid === null ? undefined : index.sessions.get(uid)?.[0]) ?? null;
   const state = stateOf(own, holder, session);
   const neverCame = state === 'down' && hasNeverCome(key.user, facts);
@@ -152,7 +133,11 @@ function visitorsOf({ own, session, state, port }: Seen, { connectionsTo }: Inde
   return (connectionsTo.get(port) ?? []).filter(({ pids }) => pids.includes(session)).length;
 }
 
-function stateOf(own: Listener | null, holder: Listener | null, session: number | null): Seen['state'] {
+function stateOf(
+  own: Listener | null,
+  holder: Listener | null,
+  session: number | null,
+): 'up' | 'held' | 'idle' | 'down' {
   if (own !== null) return 'up';
   // Without root the owner of a listener cannot be seen: who listens at a promised port is most likely its device.
   if (holder !== null) return holder.pids.length === 0 ? 'up' : 'held';

@@ -46,7 +46,7 @@ export interface Listener extends Owned {
   readonly port: number;
 }
 
-export interface Connection extends Owned {
+interface Connection extends Owned {
   readonly localPort: number;
   readonly peerHost: string;
 }

@@ -1,16 +1,12 @@
 import { UserError } from '../lib/user-error.ts';
-import { isWildcardHost, type Endpoint } from '../model/endpoint.ts';
+import { isWildcardHost } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 
-/** The listener through which users reach the device, as seen from the server. */
-export interface ChosenPort {
-  readonly host: string;
-  readonly port: number;
-  readonly target: Extract<Endpoint, { type: 'tcp' }>;
-}
-
-/** The first listener with a target on port 22, else the first listener. Throws a UserError where there is none. */
-export function choosePort({ name, forwards }: Pick<TunnelSpec, 'name' | 'forwards'>): ChosenPort {
+/**
+ * The listener through which users reach the device, as seen from the server, and its target: the first listener with a target on port 22,
+ * else the first listener. Throws a UserError where there is none.
+ */
+export function choosePort({ name, forwards }: Pick<TunnelSpec, 'name' | 'forwards'>) {
   const remote = forwards.filter(({ kind }) => kind === 'remote');
   if (remote.length === 0) {
     throw new UserError(

@@ -66,10 +66,11 @@ export async function doctor(
   if (tunnels.length === 0) throw noSuchTunnel(name, config.tunnels);
   const installed = await loadsCredentials(config.file);
   await surroundings(config, installed, onStep);
-  const { running, daemon, denied = false } = await queryDaemon(flag, onStep);
+  const { running, daemon, denied } = await queryDaemon(flag, onStep);
   // The service's own, also for a caller with another account.
   const isDefault = config.stateDirectory === defaultStateDirectory(systemEnvironment());
   const stateDirectory = installed && isDefault ? STATE : config.stateDirectory;
+  const ofDaemon = async () => (denied ? 'unknown' : await daemonAccount(running, config.file));
   await checkDevice(tunnels, {
     wall: systemClock.wall,
     stateDirectory,
@@ -78,7 +79,7 @@ export async function doctor(
     unit: showUnit,
     lastLine: lastLineAt,
     installed,
-    account: await accountOfDaemon(config, installed, { running, denied }),
+    account: installed ? await accountOf(runProgram, SERVICE_USER) : await ofDaemon(),
     daemon,
     nativeCryptoProblem: nativeProblem(),
     onStep,
@@ -116,27 +117,11 @@ async function surroundings(config: Config, installed: boolean, onStep: OnStep):
   for (const note of [...config.warnings, ...config.notes]) onStep({ ...about, result: 'warn', seen: printable(note) });
 }
 
-interface DaemonSeen {
-  readonly running: StatusDocument | null;
-  readonly daemon: string | null;
-  /** Whether it runs, and this user may not connect to it. */
-  readonly denied?: boolean;
-}
-
-async function accountOfDaemon(
-  config: Config,
-  installed: boolean,
-  { running, denied = false }: Omit<DaemonSeen, 'daemon'>,
-) {
-  if (installed) return await accountOf(runProgram, SERVICE_USER);
-  return denied ? 'unknown' : await daemonAccount(running, config.file);
-}
-
-/** The daemon's status, and in a word its version or why it has none; null where none runs. */
-async function queryDaemon(flag: string | null, onStep: OnStep): Promise<DaemonSeen> {
+/** The daemon's status, and in a word its version or why it has none, null where none runs; `denied` is one that this user may not ask. */
+async function queryDaemon(flag: string | null, onStep: OnStep) {
   try {
     const running = await daemonStatus(flag);
-    return { running, daemon: running?.version ?? null };
+    return { running, denied: false, daemon: running?.version ?? null };
   } catch (error) {
     const denied = error instanceof DaemonNotRunningError;
     const step = { tunnel: null, step: 'service manager', seen: printable(errorText(error)), ms: 0 } as const;

@@ -24,24 +24,17 @@ import { certified } from '../../setup/login-keys.ts';
 import { publicKeyOf } from '../../setup/public-key.ts';
 import { hostKeyFor } from '../../setup/host-key-record.ts';
 
-export interface Devices {
-  readonly devices: readonly DeviceSetup[];
-  /** As all of them reach it. */
-  readonly server: string;
-}
-
-/** Which tunnels of the devices are meant. */
-export interface Chosen {
-  /** Those of this name; null for all. */
+/** Which tunnels of the devices are meant: those of this name, null for all. */
+interface Chosen {
   readonly name: string | null;
   readonly jump: boolean;
 }
 
 /**
  * The setups of all devices in a directory. Each device is a directory with its `config.yaml`, the `.pub` files of its tunnels' keys and, so
- * that `tunneld fleet` can verify it, of its SSH server; nothing secret. Throws a UserError where two devices want one user or one port.
+ * that `tunneld fleet` can verify it, of its SSH server; nothing secret. `server` is as all of them reach it. Throws a UserError where two devices want one user or one port.
  */
-export async function devicesOf(directory: string, chosen: Chosen): Promise<Devices> {
+export async function devicesOf(directory: string, chosen: Chosen) {
   const names = (await entriesOf(directory)).filter((entry) => entry.isDirectory());
   const devices: DeviceSetup[] = [];
   const servers = new Map<string, string>();

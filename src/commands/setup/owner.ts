@@ -37,15 +37,8 @@ export interface Owner {
     jump: boolean,
     questions: Questions,
     spare?: boolean,
-  ): Promise<SetUpResult>;
+  ): Promise<{ readonly changed: boolean; readonly spare: Buffer | null }>;
   close(): Promise<void>;
-}
-
-interface SetUpResult {
-  /** Whether anything was changed there. */
-  readonly changed: boolean;
-  /** The spare host key, where one was asked for. */
-  readonly spare: Buffer | null;
 }
 
 /**

@@ -3,18 +3,16 @@ import { resolve } from 'node:path';
 import { createFile } from '../../lib/files/create-file.ts';
 import { report } from '../text/report.ts';
 
-/** What is said besides. */
-interface Besides {
-  /** Behind how a script is to be run that went into a pipe, or was written into a file. */
-  readonly piped?: string;
-  readonly written?: string;
-}
-
 /**
  * Hands a script for the server to the person who has to run it there: as a file of this name, see writeScript(), or where standard
- * output leads.
+ * output leads. `besides` is said behind how a script is to be run that went into a pipe, or was written into a file.
  */
-export async function handOut(script: string, name: string, directory: string, besides: Besides = {}): Promise<void> {
+export async function handOut(
+  script: string,
+  name: string,
+  directory: string,
+  besides: { readonly piped?: string; readonly written?: string } = {},
+): Promise<void> {
   if (!process.stdout.isTTY) {
     report(`the server needs this script: read it, and run it there as root${besides.piped ?? ''}`);
     process.stdout.write(script);

@@ -1,14 +1,10 @@
 import { execFile } from 'node:child_process';
 import { UserError } from '../../lib/user-error.ts';
 
-interface ProgramResult {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** Runs a program to its end. As in a shell, the code is 127 where the program is missing, and 126 where it cannot be run; after a signal it is null. */
-export type Runner = (argv: readonly string[]) => Promise<ProgramResult>;
+export type Runner = (
+  argv: readonly string[],
+) => Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>;
 
 export const runProgram: Runner = ([program = '', ...args]) =>
   new Promise((resolve) => {

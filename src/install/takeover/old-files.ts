@@ -1,25 +1,19 @@
 import { statSync } from 'node:fs';
 import { readRegularFile } from '../../lib/files/read-file.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
-import type { TunnelFailure } from '../../model/failure.ts';
 import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
 import { loadIdentityFile } from '../../connection/auth/identity-file.ts';
 import { inspectKeyFile } from '../../connection/auth/key-file.ts';
 import { UserError } from '../../lib/user-error.ts';
 
-interface FoundKey {
-  readonly content: string;
-  /** The content of the `.pub` file beside it; null where that is not a public key. */
-  readonly publicHalf: string | null;
-}
-
 /** Reads a private key that needs no passphrase, with its public half. */
-export async function readKey(path: string): Promise<FoundKey | { readonly failure: TunnelFailure }> {
+export async function readKey(path: string) {
   const loaded = await loadIdentityFile(path, null, () => Promise.resolve(null), createIdentityCache());
   if (loaded.key === null) return { failure: loaded.failure };
   return { content: readRegularFile(path).toString('utf8'), publicHalf: readPublicHalf(`${path}.pub`) };
 }
 
+/** The content of the `.pub` file beside a key; null where that is not a public key. */
 function readPublicHalf(path: string): string | null {
   try {
     const bytes = readRegularFile(path, 16 * 1024);

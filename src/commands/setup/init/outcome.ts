@@ -18,21 +18,10 @@ export class Outcome {
 }
 
 /** The document of `init --json`. Nothing is left out of it in later versions. */
-export interface InitDocument {
-  /** Whether something was changed; with --dry-run, whether something would be. */
-  readonly changed: boolean;
-  readonly changes: readonly string[];
-  readonly configuration: string | null;
-  readonly tunnel: string | null;
-  readonly exitCode: number;
-  readonly error: string | null;
-  readonly serverScript: string | null;
-  readonly clientSetup: string | null;
-}
-
-export function initDocument(outcome: Outcome, exitCode: number, error: string | null): InitDocument {
+export function initDocument(outcome: Outcome, exitCode: number, error: string | null): object {
   const { changes, file, tunnel, script, clientSetup } = outcome;
   return {
+    // With --dry-run, whether something would be.
     changed: changes.length > 0,
     changes,
     configuration: file,
