@@ -53,14 +53,12 @@ export interface Seen {
   readonly slept: { readonly from: number; readonly ms: number } | null;
 }
 
-export interface Tracking {
-  readonly tracked: Tracked;
-  /** The outage that has ended with this look. */
-  readonly over: (Down & { readonly to: number }) | null;
-}
-
-/** Pure: the watch after a look at a tunnel. */
-export function track(before: Tracked, seen: Seen, now: number): Tracking {
+/** Pure: the watch after a look at a tunnel, and the outage that has ended with this look. */
+export function track(
+  before: Tracked,
+  seen: Seen,
+  now: number,
+): { readonly tracked: Tracked; readonly over: (Down & { readonly to: number }) | null } {
   if (seen.working) {
     const { silentSince, replaced, cut } = seen;
     const since = before.type === 'working' ? before.since : now;

@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { loadAddon } from '../lib/addon.ts';
 import { systemClock } from '../lib/async/clock.ts';
+import { orElse } from '../lib/or-else.ts';
 
 export interface Connection {
   /** Its file descriptor; null when it is closed. */
@@ -61,16 +62,14 @@ type Queues = ReadonlyMap<string, number | null>;
 
 /** The kernel's table, as far as it is within so many bytes; empty where there is none. */
 export function readTable(file: string, mostBytes: number): string {
-  try {
+  return orElse(() => {
     const table = openSync(file, 'r');
     try {
       return readAtMost(table, mostBytes);
     } finally {
       closeSync(table);
     }
-  } catch {
-    return '';
-  }
+  }, '');
 }
 
 /** Without the rows of listeners and of what has ended: a keepalive of an idle process must not make it grow by thousands of them. */

@@ -4,7 +4,7 @@ import { sleep, type Clock } from '../lib/async/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { asFailure, TunnelFailure, type FailureCode } from '../model/failure.ts';
 import { type Family, familyOf } from './address-family.ts';
-import { describeBinding, localAddress } from './local-address.ts';
+import { type Binding, describeBinding, localAddress } from './local-address.ts';
 import { systemLookup, type Lookup } from './addresses/resolve-host.ts';
 import { openPersistently, type PortChoice } from './open-racing.ts';
 import { TimeoutError } from './open-socket.ts';
@@ -99,10 +99,7 @@ function pathTo(spec: DialSpec, address: string, { behindProxy }: Pick<DialDeps,
 }
 
 /** The configured source of connections, or null; servers count each of our addresses by itself. */
-export function sourceOf({
-  bindAddress,
-  bindInterface,
-}: Pick<DialSpec, 'bindAddress' | 'bindInterface'>): string | null {
+export function sourceOf({ bindAddress, bindInterface }: Binding): string | null {
   return bindAddress ?? bindInterface;
 }
 

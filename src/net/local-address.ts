@@ -2,7 +2,8 @@ import { networkInterfaces } from 'node:os';
 import { TunnelFailure } from '../model/failure.ts';
 import type { ServerSpec } from '../model/spec.ts';
 
-type Binding = Pick<ServerSpec, 'bindAddress' | 'bindInterface'>;
+/** Where connections come from, as it is configured. */
+export type Binding = Pick<ServerSpec, 'bindAddress' | 'bindInterface'>;
 
 /**
  * The local address for a connection to an address of this family, or null for any: `bindAddress`, else an address of

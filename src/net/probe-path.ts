@@ -3,7 +3,7 @@ import { abortable } from '../lib/async/abort.ts';
 import { sleep, type Clock } from '../lib/async/clock.ts';
 import type { SocketAddresses } from './device.ts';
 import { sourceOf, translate, type DialSpec } from './dial.ts';
-import { localAddress } from './local-address.ts';
+import { type Binding, localAddress } from './local-address.ts';
 import { openSocket } from './open-socket.ts';
 import { formatAddress } from '../model/endpoint.ts';
 import { TunnelFailure } from '../model/failure.ts';
@@ -19,7 +19,7 @@ import { firstToEnd } from '../lib/async/scope.ts';
  */
 export async function probePath(
   { remoteAddress, remotePort }: SocketAddresses,
-  spec: Pick<DialSpec, 'bindAddress' | 'bindInterface' | 'connectLimit'>,
+  spec: Binding & Pick<DialSpec, 'connectLimit'>,
   { clock, turns }: ProbeDeps,
   signal: AbortSignal,
 ): Promise<void> {
@@ -38,7 +38,7 @@ export async function probePath(
  */
 export async function probeAddress(
   path: NetworkPath,
-  binding: Pick<DialSpec, 'bindAddress' | 'bindInterface'>,
+  binding: Binding,
   request: TurnRequest,
   timeoutMs: number,
   { clock, turns }: ProbeDeps,

@@ -1,7 +1,7 @@
 import { formatDuration } from '../lib/text.ts';
 import type { FailureStatus, TunnelStatus } from '../status/document.ts';
 import { connect, type Link } from './connection.ts';
-import { byId, element, setAttribute, setItems, setText, table, type Child } from './dom.ts';
+import { byId, element, setAttribute, setItems, setText, table } from './dom.ts';
 import { formatTime } from './format.ts';
 import { brokenSince, lookOf, SIGNS, stateText, summary } from './judgement.ts';
 import { logView } from './log-view.ts';
@@ -93,13 +93,12 @@ function tick(): void {
   )
     setItems(
       list,
-      items.map(({ name }, index) => troubleItem(name, texts[index]!)),
+      items.map(({ name }, index) => [
+        element('a', { href: `#${anchorOf(name)}` }, name),
+        document.createTextNode(texts[index]!),
+      ]),
     );
   for (const [index, text] of texts.entries()) setText(list.children[index]!.lastChild!, text);
-}
-
-function troubleItem(name: string, text: string): Child[] {
-  return [element('a', { href: `#${anchorOf(name)}` }, name), document.createTextNode(text)];
 }
 
 function troubleText(tunnel: TunnelStatus, current: PageState, now: number): string {

@@ -26,7 +26,6 @@ function splitRun(argv: readonly string[]): { readonly ours: string[]; readonly 
     if (/^--(?:config=.*|print-config|strict|help)$/s.test(argument)) ours.push(argument);
     else if (argument === '--config') ours.push(...argv.slice(index, (index += 1) + 1));
     else if (isRun) sshArguments.push(argument);
-    else if (argument.startsWith('-')) return { ours: [...argv], sshArguments: [] };
     else if (argument !== 'run') return { ours: [...argv], sshArguments: [] };
     else {
       ours.push(argument);
