@@ -45,13 +45,15 @@ export async function connectTunnel(
     },
     reach: async (way) => {
       const reach = (own: AbortSignal) => reachServer(tunnel, own);
-      return begin(await firstToEnd<Dialled>([attempt.round, way], [reach], discard));
+      const dialled = await firstToEnd<Dialled>([attempt.round, way], [reach], discard);
+      begin(dialled.turn);
+      return dialled;
     },
     beforeCommand: async (command, way) => {
-      const take = async (own: AbortSignal) => ({
-        turn: await takeCommandTurn(command, firstHop(spec), dialDeps(tunnel), own),
-      });
-      return begin(await firstToEnd([attempt.round, way], [take], ({ turn }) => turn.end())).turn;
+      const take = (own: AbortSignal) => takeCommandTurn(command, firstHop(spec), dialDeps(tunnel), own);
+      const turn = await firstToEnd<Turn>([attempt.round, way], [take], (late) => late.end());
+      begin(turn);
+      return turn;
     },
     onSourcePort: (port) => store.dispatch({ type: 'source-port', port }),
     onAuthenticating: () => store.dispatch({ type: 'authenticating' }),
@@ -65,10 +67,9 @@ export async function connectTunnel(
   };
   return await firstToEnd<Share>(signal, [(own) => open(member, own), join], leave);
 
-  function begin<T extends { readonly turn: Turn }>(reached: T): T {
-    attempt.turn = reached.turn;
+  function begin(turn: Turn): void {
+    attempt.turn = turn;
     store.dispatch({ type: 'reached' });
-    return reached;
   }
 }
 

@@ -2,27 +2,19 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { createEmitter } from '../../lib/async/emitter.ts';
 import { deadline } from '../../lib/async/deadline.ts';
 import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
-import type { Logger } from '../../lib/log/log.ts';
 import { STATIC_DEVICE } from '../../net/device.ts';
 import { dial, type Dialled } from '../../net/dial.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
-import { prepareLogin } from './login.ts';
+import { type LoginDeps, prepareLogin } from './login.ts';
 import { openRouteOnce } from './route-once.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import type { SshConnection, CommandOutput, Conversation } from '../ssh/connection.ts';
 import type { AuthReport } from '../auth/auth-report.ts';
-import type { IdentityCache } from '../auth/identity-cache.ts';
-import type { Person } from '../auth/person.ts';
 import type { Turns } from '../../net/pacing/turns.ts';
 
-export interface OpenLoginDeps {
-  readonly clock: Clock;
+export interface OpenLoginDeps extends Pick<LoginDeps, 'clock' | 'log' | 'identities' | 'person'> {
   readonly turns: Turns;
-  readonly log: Logger;
-  readonly identities: IdentityCache;
-  /** The person who types passwords and passphrases; none by default. */
-  readonly person?: Person | null;
 }
 
 /** A login of a command's own. */

@@ -1,10 +1,8 @@
 import { childController, deferred, abortable } from '../../lib/async/abort.ts';
-import type { Clock } from '../../lib/async/clock.ts';
-import type { Logger } from '../../lib/log/log.ts';
 import { dial, discard as discardDialled, type Dialled } from '../../net/dial.ts';
 import type { Device } from '../../net/device.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
-import { AUTH_TIMEOUT_MS, type LoginEvents, prepareLogin, type ReachedServer } from './login.ts';
+import { AUTH_TIMEOUT_MS, type LoginDeps, type LoginEvents, prepareLogin, type ReachedServer } from './login.ts';
 import { probePath, probeRequest, tryUntilAnswered } from '../../net/probe-path.ts';
 import { loadProxy, passProxy } from './proxy.ts';
 import { behindProxyKey } from '../../net/first-hop.ts';
@@ -13,7 +11,6 @@ import { resetSocket } from '../../net/streams/reset-socket.ts';
 import { formatAddress } from '../../model/endpoint.ts';
 import type { Entry, ServerSpec, TunnelSpec } from '../../model/spec.ts';
 import type { SshConnection } from '../ssh/connection.ts';
-import type { IdentityCache } from '../auth/identity-cache.ts';
 import { formatServer } from '../../model/state.ts';
 import { createTransport, addressesOf } from '../../net/transport.ts';
 import type { Turn } from '../../net/pacing/turns.ts';
@@ -23,10 +20,7 @@ import { discard } from '../ssh/discard.ts';
 import { untilOneFails, firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import { deadline } from '../../lib/async/deadline.ts';
 
-export interface RouteDeps {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly identities: IdentityCache;
+export interface RouteDeps extends Pick<LoginDeps, 'clock' | 'log' | 'identities'> {
   readonly device: KeepaliveDeps['device'] & Pick<Device, 'turns'>;
   /** Opens a TCP connection to the first hop, with what is left of connectTimeout. */
   reach(signal: AbortSignal): Promise<Dialled>;

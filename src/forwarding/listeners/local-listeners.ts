@@ -1,29 +1,21 @@
 import type { Socket } from 'node:net';
 import { abortable } from '../../lib/async/abort.ts';
-import { sleep, untilCalled, type Clock } from '../../lib/async/clock.ts';
+import { sleep, untilCalled } from '../../lib/async/clock.ts';
 import { untilOneFails } from '../../lib/async/scope.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { listenRetryDelay } from './retry-delay.ts';
-import type { ListenerAccess } from './suspendable-listeners.ts';
+import type { ListenersOptions } from './suspendable-listeners.ts';
 import { listenLocally, type LocalListener, type SocketOptions } from './listen-locally.ts';
 import type { Refusal } from '../../model/state.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { ForwardSpec } from '../../model/spec.ts';
 
-export interface LocalListenersOptions {
-  readonly clock: Clock;
-  readonly random: () => number;
+export interface LocalListenersOptions extends ListenersOptions {
   readonly sockets: SocketOptions;
-  /** A suspended listener is closed, and opened again when it is resumed. */
-  readonly access: ListenerAccess;
   onVisitor(index: number, socket: Socket): void;
   onUp(index: number): void;
   onRefused(index: number, refusal: Refusal, failure: TunnelFailure): void;
-  /** The listener was closed for a replacement of this tunnel. */
-  onSuspended(index: number): void;
-  /** The listener was tried. */
-  onAnswered(index: number): void;
 }
 
 /**

@@ -2,7 +2,7 @@ import { abortable } from '../../lib/async/abort.ts';
 import { sleepUntil, type Subscribe } from '../../lib/async/clock.ts';
 import { deadline } from '../../lib/async/deadline.ts';
 import { untilOneFails, waitFor } from '../../lib/async/scope.ts';
-import type { Environment } from '../../lib/log/environment.ts';
+import type { Logger } from '../../lib/log/log.ts';
 import type { SshConnection } from '../../connection/ssh/connection.ts';
 import type { CertificateFacts } from '../../model/certificate.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
@@ -13,10 +13,11 @@ import type { Verifier } from '../verify/listener-verifier.ts';
 import type { VerifyResult } from '../verify/results.ts';
 import type { Owners } from './owners.ts';
 import { type Command, type ListenerEvent, type Refused, type Report, startLife, step } from './listener-life.ts';
-import type { ListenerAccess } from './suspendable-listeners.ts';
+import type { ListenersOptions } from './suspendable-listeners.ts';
 import { refusalReason } from './refusal-reason.ts';
 
-export interface RemoteListenersOptions extends Environment {
+export interface RemoteListenersOptions extends ListenersOptions {
+  readonly log: Logger;
   /** Whether this tunnel was up before: then a dead connection of ours may hold a listener. */
   readonly wasUp: boolean;
   /** That of the login; null for a login without. */
@@ -29,8 +30,6 @@ export interface RemoteListenersOptions extends Environment {
   readonly owners: Owners;
   /** Calls back when a person has decided that listeners be taken. */
   readonly onTaken: Subscribe;
-  /** A suspended listener is cancelled, and requested again when it is resumed. */
-  readonly access: ListenerAccess;
   /** Calls back when all listeners are to be verified now. */
   readonly onRecheck: Subscribe;
   /** The server listens; whether visitors come out here is still being verified. */
@@ -41,10 +40,6 @@ export interface RemoteListenersOptions extends Environment {
   /** A listener that is up is open to all, though it was requested on loopback. */
   onExposed(index: number): void;
   onRefused(index: number, refused: Refused): void;
-  /** The listener was cancelled for a replacement of this tunnel. */
-  onSuspended(index: number): void;
-  /** The listener had a first answer. */
-  onAnswered(index: number): void;
 }
 
 /**

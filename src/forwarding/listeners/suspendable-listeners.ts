@@ -1,5 +1,6 @@
 import { createEmitter } from '../../lib/async/emitter.ts';
 import { type Clock, sleepUntil, type Subscribe, untilCalled } from '../../lib/async/clock.ts';
+import type { Environment } from '../../lib/log/environment.ts';
 
 /** Which listeners a tunnel's session may hold. */
 export interface ListenerAccess {
@@ -11,6 +12,16 @@ export interface ListenerAccess {
   release(index: number): void;
   /** Calls back when this listener is suspended; at once where it is. */
   onSuspended(index: number): Subscribe;
+}
+
+/** What whoever keeps a tunnel's listeners needs, on either side. */
+export interface ListenersOptions extends Pick<Environment, 'clock' | 'random'> {
+  /** A suspended listener is closed or cancelled, and had again when it is resumed. */
+  readonly access: ListenerAccess;
+  /** The listener was given up for a replacement of this tunnel. */
+  onSuspended(index: number): void;
+  /** The listener had a first answer. */
+  onAnswered(index: number): void;
 }
 
 /**
