@@ -8,7 +8,7 @@ import { asFailure, TunnelFailure } from '../model/failure.ts';
 import type { VisitorHandler, Verifier } from '../forwarding/verify/listener-verifier.ts';
 import { createTunnelVerifier } from '../forwarding/verify/tunnel-verifier.ts';
 import { listenLocally } from '../forwarding/listeners/listen-locally.ts';
-import { type LoginEvents, prepareLogin } from '../connection/route/login.ts';
+import { type Authenticated, type LoginEvents, prepareLogin } from '../connection/route/login.ts';
 import { refusalReason } from '../forwarding/listeners/refusal-reason.ts';
 import type { Route } from '../connection/route/route.ts';
 import { openRouteOnce, type RouteOnce } from '../connection/route/route-once.ts';
@@ -49,24 +49,20 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
       const login = await prepareLogin(spec, { ...deps, name: spec.name });
       route = await openRouteOnce(spec, deps, signal);
       const reached = route;
-      let accepted = '';
-      let certificate: CertificateFacts | null = null;
       let intercept = (visitor: Visitor): void => visitor.reject();
       const events: LoginEvents = {
         onAuthenticating: (algorithms) => (agreed = algorithms),
-        onAuthenticated: (authReport) => {
-          accepted = describeAccepted(authReport);
-          certificate = acceptedCertificate(authReport);
-        },
         onVisitor: (visitor) => intercept(visitor),
       };
-      connection = await firstToEnd<SshConnection>(signal, [
+      const loggedIn = await firstToEnd<Authenticated>(signal, [
         waitFor(reached.lost),
         (own) => login(reached, events, own),
       ]);
+      connection = loggedIn.connection;
+      const certificate = acceptedCertificate(loggedIn.report);
       reached.turn?.accepted();
       reportHandshake(connection.serverVersion);
-      report('authentication', ...authentication(accepted, certificate, deps.clock.wall()));
+      report('authentication', ...authentication(describeAccepted(loggedIn.report), certificate, deps.clock.wall()));
       const verifier = createTunnelVerifier(spec, connection, deps, signal);
       intercept = (visitor) => verifier.intercept(visitor, REJECT_VISITORS);
       await checkForwards(spec, { connection, certificate, verifier }, reached, deps, signal);

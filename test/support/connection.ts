@@ -34,7 +34,7 @@ export async function connectTo(
   const login = await prepareLogin(spec, deps);
   const travel = await prepareRoute(spec, deps);
   const route = await travel(over.signal);
-  const connection = await login(route, { onAuthenticating: () => {}, onVisitor }, over.signal);
+  const { connection } = await login(route, { onAuthenticating: () => {}, onVisitor }, over.signal);
   connection.lost.catch(() => {});
   t.after(async () => {
     connection.destroy();

@@ -38,8 +38,12 @@ export interface LoginEvents {
   /** The host key is trusted and these algorithms are agreed; the authentication begins. */
   onAuthenticating(agreed: string): void;
   onVisitor(visitor: Visitor): void;
-  /** The login has succeeded. */
-  onAuthenticated?(report: AuthReport): void;
+}
+
+/** A login that has succeeded. */
+export interface Authenticated {
+  readonly connection: SshConnection;
+  readonly report: AuthReport;
 }
 
 /**
@@ -49,11 +53,11 @@ export interface LoginEvents {
 export async function prepareLogin(
   server: ServerSpec,
   { name, clock, log, identities, asksFirst = false, person = null, device }: LoginDeps,
-): Promise<(reached: ReachedServer, events: LoginEvents, signal: AbortSignal) => Promise<SshConnection>> {
+): Promise<(reached: ReachedServer, events: LoginEvents, signal: AbortSignal) => Promise<Authenticated>> {
   const hostKeys = await prepareHostKeyVerifier(server, log, clock);
   const trusted = () => hostKeys.trusted();
   const authentication = await prepareAuthentication(server, name, identities, log, trusted, clock, asksFirst, person);
-  return async ({ stream, transport, leftMs }, { onAuthenticating, onVisitor, onAuthenticated }, signal) => {
+  return async ({ stream, transport, leftMs }, { onAuthenticating, onVisitor }, signal) => {
     if (server.checkHostIP && transport.direct && transport.addresses !== null) {
       // Bytes that come meanwhile are kept for the next reader.
       stream.pause();
@@ -102,8 +106,7 @@ export async function prepareLogin(
       throw new TunnelFailure(code, error.message, { cause: error });
     });
     log.debug({ server: connection.serverVersion }, 'authenticated');
-    onAuthenticated?.(authentication.report());
-    return connection;
+    return { connection, report: authentication.report() };
   };
 }
 

@@ -5,7 +5,7 @@ import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import { STATIC_DEVICE } from '../../net/device.ts';
 import { dial, type Dialled } from '../../net/dial.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
-import { type LoginDeps, prepareLogin } from './login.ts';
+import { type Authenticated, type LoginDeps, prepareLogin } from './login.ts';
 import { openRouteOnce } from './route-once.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
@@ -20,7 +20,7 @@ export interface OpenLoginDeps extends Pick<LoginDeps, 'clock' | 'log' | 'identi
 /** A login of a command's own. */
 export interface OpenLogin {
   readonly connection: SshConnection;
-  readonly report: AuthReport | null;
+  readonly report: AuthReport;
   /** Each rejects when the connection, or something below it, has ended. */
   readonly lost: readonly Promise<never>[];
   /** Calls `listener` at each visitor of this port of the server, until the returned function is called. Visitors are rejected. */
@@ -57,7 +57,6 @@ export function runThere(
 export async function openLogin(spec: TunnelSpec, deps: OpenLoginDeps, signal: AbortSignal): Promise<OpenLogin> {
   const { clock, turns } = deps;
   const visitors = createEmitter<[port: number]>();
-  let report: AuthReport | null = null;
   const quiet = {
     ...spec,
     updateHostKeys: false,
@@ -72,9 +71,8 @@ export async function openLogin(spec: TunnelSpec, deps: OpenLoginDeps, signal: A
         reject();
         if (listen.type === 'tcp') visitors.emit(listen.port);
       },
-      onAuthenticated: (authReport: AuthReport) => (report = authReport),
     };
-    const connection = await firstToEnd<SshConnection>(signal, [
+    const { connection, report } = await firstToEnd<Authenticated>(signal, [
       waitFor(route.lost),
       (own) => login(route, events, own),
     ]);

@@ -66,7 +66,7 @@ export async function prepareRoute(
       try {
         const below = route;
         const logIn = (own: AbortSignal) => naming(jump, () => login(below, events, own));
-        const connection = await firstToEnd(signal, [waitFor(below.lost), logIn]);
+        const { connection } = await firstToEnd(signal, [waitFor(below.lost), logIn]);
         // The first server counts no failure of the servers behind it.
         entered.turn?.accepted();
         route = await jumpTo({ host, port }, connection, jump, route, deps, signal);

@@ -1,8 +1,7 @@
 import { childController } from '../../lib/async/abort.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
-import { acceptedCertificate, type AuthReport, describeAccepted } from '../auth/auth-report.ts';
-import type { CertificateFacts } from '../../model/certificate.ts';
+import { acceptedCertificate, describeAccepted } from '../auth/auth-report.ts';
 import { AUTH_TIMEOUT_MS, type LoginDeps, prepareLogin } from '../route/login.ts';
 import { placing, prepareRoute, type Route, type RouteDeps } from '../route/route.ts';
 import type { Visitor } from '../ssh/connection.ts';
@@ -36,13 +35,7 @@ export async function prepareConnection(
     const over = childController(signal);
     let route: Route | null = null;
     let shared: SharedConnection | null = null;
-    let loginText = '';
-    let certificate: CertificateFacts | null = null;
     const events = {
-      onAuthenticated: (report: AuthReport) => {
-        loginText = describeAccepted(report);
-        certificate = acceptedCertificate(report);
-      },
       onAuthenticating: deps.onAuthenticating,
       onVisitor: (visitor: Visitor) => (shared === null ? visitor.reject() : shared.dispatch(visitor)),
     };
@@ -54,7 +47,7 @@ export async function prepareConnection(
         const work = () => login(reached, events, own);
         return isBehindCommand ? placing('through the proxyCommand', work) : work();
       };
-      const connection = await firstToEnd(over.signal, [waitFor(reached.lost), logIn]);
+      const { connection, report } = await firstToEnd(over.signal, [waitFor(reached.lost), logIn]);
       over.dispose();
       let withdraw = () => {};
       const onOver = () => {
@@ -62,10 +55,8 @@ export async function prepareConnection(
         over.abort(new TunnelFailure('disconnected', 'the session is over'));
         deps.onOver();
       };
-      shared = new SharedConnection(
-        { connection, route, spec, openedBy: spec.name, login: loginText || null, certificate },
-        { ...deps, onOver },
-      );
+      const accepted = { login: describeAccepted(report) || null, certificate: acceptedCertificate(report) };
+      shared = new SharedConnection({ connection, route, spec, openedBy: spec.name, ...accepted }, { ...deps, onOver });
       const share = shared.join(member);
       withdraw = deps.offer(loginOf(spec), shared);
       return share;
