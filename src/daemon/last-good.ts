@@ -20,11 +20,8 @@ export async function readLastGood(directory: string, file: string, env: ConfigE
   const path = pathIn(directory);
   const text = read(path);
   if (text === null || !text.startsWith(headOf(file)) || isForeign(path)) return null;
-  try {
-    return { ...(await parseConfig(text, path, env)), file };
-  } catch {
-    return null;
-  }
+  const config = await parseConfig(text, path, env).catch(() => null);
+  return config && { ...config, file };
 }
 
 /** Whether the last good configuration in this directory is not for root to run. */

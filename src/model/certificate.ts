@@ -20,10 +20,8 @@ export interface CertificateFacts {
   readonly forwards: boolean;
 }
 
-type Validity = 'not-yet' | 'valid' | 'expiring' | 'expired';
-
 /** Whether a certificate is valid at a time of day, in milliseconds since 1970. */
-function validityOf(certificate: CertificateFacts, wall: number): Validity {
+function validityOf(certificate: CertificateFacts, wall: number): 'not-yet' | 'valid' | 'expiring' | 'expired' {
   const { validFrom, validUntil } = certificate;
   if (validFrom !== null && wall < validFrom) return 'not-yet';
   if (validUntil !== null && wall >= validUntil) return 'expired';

@@ -34,12 +34,9 @@ export function systemEnvironment(): ConfigEnvironment {
 /** $HOME, else the password database, else `/`, as for services without a user (systemd.exec(5)). */
 function homeDirectory(): string {
   for (const ask of [homedir, () => userInfo().homedir]) {
-    try {
-      const home = ask();
-      if (isAbsolute(home)) return home;
-    } catch {
-      // the user is not in the password database
-    }
+    // The user may not be in the password database.
+    const home = orElse(ask, '');
+    if (isAbsolute(home)) return home;
   }
   return '/';
 }

@@ -172,14 +172,11 @@ function algorithmList(key: AlgorithmKey): string {
 /** A forward as a mapping. */
 function halves(of: 'remote' | 'local'): Fragment {
   const end = anyOf({ type: 'integer', minimum: 0, maximum: 65_535 }, TEXT);
-  const target = of === 'local' ? { allOf: [TEXT, { not: { enum: ['socks'] } }] } : TEXT;
-  if (of === 'local') return mappingOf({ listen: end, target }, ['listen', 'target']);
-  const proxied = {
-    listen: end,
-    target: { allOf: [TEXT, { not: { enum: ['socks'] } }] },
-    proxyProtocol: { enum: PROXY_PROTOCOLS },
-  };
-  return anyOf(mappingOf({ listen: end, target }, ['listen', 'target']), mappingOf(proxied, ['listen', 'target']));
+  const noProxy = { allOf: [TEXT, { not: { enum: ['socks'] } }] };
+  const pair = (target: Fragment, more: Fragment = {}) =>
+    mappingOf({ listen: end, target, ...more }, ['listen', 'target']);
+  if (of === 'local') return pair(noProxy);
+  return anyOf(pair(TEXT), pair(noProxy, { proxyProtocol: { enum: PROXY_PROTOCOLS } }));
 }
 
 function serverList(): Fragment {

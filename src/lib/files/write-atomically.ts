@@ -102,11 +102,7 @@ async function setRights(handle: FileHandle, { mode, owner }: FileRights): Promi
 
 async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } catch {
-    // Some file systems cannot flush a directory; the rename is atomic all the same.
-  } finally {
-    await handle.close();
-  }
+  // Some file systems cannot flush a directory; the rename is atomic all the same.
+  await handle.sync().catch(() => {});
+  await handle.close();
 }
