@@ -141,19 +141,14 @@ const ATTEMPT_MS = 12_000;
 
 const TOO_LATE = new TunnelFailure('keepalive-lost', `the server did not answer within ${ATTEMPT_MS / 1000} s`);
 
-/** One login at a time, and a new one where the last has ended. */
-interface Logins {
-  get(): Promise<OpenLogin>;
-  current(): OpenLogin | null;
-  /** Closes the present one. */
-  end(): Promise<void>;
-}
+type Logins = ReturnType<typeof createLogins>;
 
-function createLogins(spec: TunnelSpec, deps: OpenLoginDeps, signal: AbortSignal): Logins {
+/** One login at a time, and a new one where the last has ended. */
+function createLogins(spec: TunnelSpec, deps: OpenLoginDeps, signal: AbortSignal) {
   let current: OpenLogin | null = null;
   let failure: unknown = null;
   return {
-    get: async () => {
+    get: async (): Promise<OpenLogin> => {
       // A server that refused a login is not asked again and again.
       if (failure !== null) throw failure;
       try {
@@ -164,6 +159,7 @@ function createLogins(spec: TunnelSpec, deps: OpenLoginDeps, signal: AbortSignal
       }
     },
     current: () => current,
+    /** Closes the present one. */
     end: async () => {
       const login = current;
       current = null;

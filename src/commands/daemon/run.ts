@@ -214,14 +214,10 @@ function chooseOutput(
   return { output: process.stderr.isTTY ? both : file.write, reopen: file.reopen, written };
 }
 
-interface Signals {
-  /** From this call on; a generator would listen only from its first next(). */
-  collect(...names: readonly NodeJS.Signals[]): void;
-  readonly inOrder: AsyncIterable<NodeJS.Signals>;
-}
+type Signals = ReturnType<typeof collectSignals>;
 
 /** The signals in the order in which they came. */
-function collectSignals(): Signals {
+function collectSignals() {
   const queue: NodeJS.Signals[] = [];
   let wake = () => {};
   const take = (name: NodeJS.Signals) => {
@@ -230,7 +226,8 @@ function collectSignals(): Signals {
     wake();
   };
   return {
-    collect: (...names) => {
+    /** From this call on; a generator would listen only from its first next(). */
+    collect: (...names: readonly NodeJS.Signals[]) => {
       for (const name of names) process.on(name, take);
     },
     inOrder: {

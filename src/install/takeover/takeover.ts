@@ -29,21 +29,8 @@ export interface OwnedCommand {
   readonly alias?: string;
 }
 
-/** The tunnels with which the service does what old commands did. */
-interface OldTunnels {
-  readonly config: Config;
-  /** Copies of the keys and passwords, and known_hosts. */
-  readonly files: readonly Step[];
-  /** What will differ, and what was left out. */
-  readonly notes: readonly string[];
-}
-
 /** Plans a takeover: reads the files of the old command with its user's rights, and plans copies that the service can read. */
-export async function planTakeover(
-  command: OldCommand,
-  account: Account,
-  here: ConfigEnvironment,
-): Promise<Omit<OldTunnels, 'config'> & { readonly yaml: string }> {
+export async function planTakeover(command: OldCommand, account: Account, here: ConfigEnvironment) {
   const { config, files, notes } = await planTunnels([{ command, account }], new Set(), here);
   const service = serviceEnvironment(here);
   const line = escapeControls([command.program, ...command.args].join(' '));
@@ -53,12 +40,15 @@ export async function planTakeover(
   return { yaml, files, notes };
 }
 
-/** The same of several commands. `taken` are names that their tunnels must not have. */
+/**
+ * The tunnels with which the service does what old commands did, with copies of the keys and passwords, known_hosts, and notes on what will
+ * differ, and what was left out. `taken` are names that the tunnels must not have.
+ */
 export async function planTunnels(
   commands: readonly OwnedCommand[],
   taken: ReadonlySet<string>,
   here: ConfigEnvironment,
-): Promise<OldTunnels> {
+) {
   const copying = new Copies();
   const names = new Set(taken);
   const notes: string[] = [];
