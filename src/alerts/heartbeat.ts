@@ -5,14 +5,6 @@ import { decodePercent, errorText, printable } from '../lib/text.ts';
 import type { HeartbeatConfig } from '../model/config.ts';
 import { fetchOnce } from './fetch-once.ts';
 
-/** A watcher elsewhere that notices when it hears nothing: its URL is fetched again and again while all is well, and not otherwise. */
-export interface Heartbeat {
-  configure(config: HeartbeatConfig): void;
-  /** To be called after each change of a tunnel. */
-  observe(tunnels: readonly RunningTunnel[]): void;
-  stop(): void;
-}
-
 export interface HeartbeatDeps {
   readonly clock: Clock;
   /** Hears why the URL was not fetched, and null when it was. */
@@ -21,8 +13,11 @@ export interface HeartbeatDeps {
   readonly fetch?: typeof fetchOnce;
 }
 
-/** Its only timer runs while all is well. A fetch that goes wrong is shown, and holds nothing up. */
-export function createHeartbeat({ clock, onProblem, fetch = fetchOnce }: HeartbeatDeps): Heartbeat {
+/**
+ * A watcher elsewhere notices when it hears nothing: its URL is fetched again and again while all is well, and not otherwise. The only timer
+ * runs while all is well. A fetch that goes wrong is shown, and holds nothing up.
+ */
+export function createHeartbeat({ clock, onProblem, fetch = fetchOnce }: HeartbeatDeps) {
   let config: HeartbeatConfig = { url: null, everyMs: 0 };
   let well = false;
   let lastBeat = Number.NEGATIVE_INFINITY;
@@ -51,7 +46,7 @@ export function createHeartbeat({ clock, onProblem, fetch = fetchOnce }: Heartbe
     cancel = clock.timer(Math.max(0, lastBeat + everyMs - clock.now()), schedule);
   };
   return {
-    configure: (next) => {
+    configure: (next: HeartbeatConfig) => {
       if (next.url === config.url && next.everyMs === config.everyMs) return;
       config = next;
       lastBeat = Number.NEGATIVE_INFINITY;
@@ -60,7 +55,8 @@ export function createHeartbeat({ clock, onProblem, fetch = fetchOnce }: Heartbe
       else registerUrl(new URL(next.url));
       schedule();
     },
-    observe: (tunnels) => {
+    /** To be called after each change of a tunnel. */
+    observe: (tunnels: readonly RunningTunnel[]) => {
       const before = well;
       well = tunnels.length > 0 && tunnels.every(isVerified);
       if (well !== before) schedule();

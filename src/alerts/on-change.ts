@@ -8,14 +8,6 @@ import { errorText, printable } from '../lib/text.ts';
 import type { OnChangeConfig } from '../model/config.ts';
 import type { RunningTunnel } from '../supervisor/supervisor.ts';
 
-/** A program that runs when a tunnel has gone down or come up, and stayed so. */
-export interface ChangeHook {
-  configure(config: OnChangeConfig): void;
-  /** To be called after each change of a tunnel. */
-  observe(tunnels: readonly RunningTunnel[]): void;
-  stop(): void;
-}
-
 export interface ChangeHookDeps {
   readonly clock: Clock;
   /** Hears why the program failed, and null when it did not. */
@@ -38,8 +30,8 @@ interface Watched {
   cancel: () => void;
 }
 
-/** One program runs at a time; of several changes of one tunnel that wait for it only the last counts. */
-export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeHookDeps): ChangeHook {
+/** A program runs when a tunnel has gone down or come up, and stayed so. One runs at a time; of several changes of one tunnel that wait for it only the last counts. */
+export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeHookDeps) {
   let config: OnChangeConfig = { command: null, afterMs: 0 };
   let latest: readonly RunningTunnel[] = [];
   const watched = new Map<string, Watched>();
@@ -55,11 +47,12 @@ export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeH
     onProblem(problem === null ? null : `onChange ${printable(command[0]!)}: ${problem}`);
   };
   return {
-    configure: (next) => {
+    configure: (next: OnChangeConfig) => {
       config = next;
       if (next.command === null) onProblem(null);
     },
-    observe: (tunnels) => {
+    /** To be called after each change of a tunnel. */
+    observe: (tunnels: readonly RunningTunnel[]) => {
       latest = tunnels;
       const names = new Set(tunnels.map(({ spec }) => spec.name));
       for (const [name, { cancel }] of watched) {

@@ -1,15 +1,6 @@
 import { writeSync } from 'node:fs';
 import { orElse } from '../../lib/or-else.ts';
 
-/** A terminal that is drawn on again and again. */
-export interface Screen {
-  size(): { readonly width: number; readonly height: number };
-  /** Shows these lines, none wider than the screen, in place of what is there. */
-  draw(lines: readonly string[]): void;
-  /** Gives the terminal back as it was. */
-  close(): void;
-}
-
 /** The size of a terminal; some say nothing, or zero. */
 export function terminalSize(stdout: NodeJS.WriteStream): { readonly width: number; readonly height: number } {
   return { width: stdout.columns || 80, height: stdout.rows || 24 };
@@ -23,13 +14,13 @@ export interface ScreenEvents {
 }
 
 /**
- * Takes the terminal: an alternate screen, so that what was on it comes back; no cursor, and keys that are read one by one where standard
+ * Takes the terminal, which is drawn on again and again: an alternate screen, so that what was on it comes back; no cursor, and keys that are read one by one where standard
  * input is a terminal too. However the process ends, but by SIGKILL, the terminal is given back (xterm's control sequences, ctlseqs.ms).
  */
 export function openScreen(
   { stdin, stdout }: Pick<NodeJS.Process, 'stdin' | 'stdout'>,
   { onRedraw, onQuit }: ScreenEvents,
-): Screen {
+) {
   let taken = false;
   const take = () => {
     taken = true;
@@ -74,11 +65,13 @@ export function openScreen(
       // To erase behind the last cell of a line would erase that.
       return { width: width - 1, height };
     },
-    draw: (lines) => {
+    /** Shows these lines, none wider than the screen, in place of what is there. */
+    draw: (lines: readonly string[]) => {
       if (!taken) return;
       const text = lines.map((line) => `${line}${ERASE_LINE}`).join('\r\n');
       stdout.write(`${BEGIN_FRAME}${HOME}${text}${ERASE_BELOW}${END_FRAME}`);
     },
+    /** Gives the terminal back as it was. */
     close: () => {
       giveBack();
       stdin.off('data', onKeys).pause();

@@ -20,7 +20,12 @@ export interface SortedKeepers<K extends Keeper = Keeper> {
 }
 
 /** What is made of the keepers. */
-export interface FromPlan extends PlannedConfig, SortedKeepers<LinuxKeeper>, AddedTunnels {}
+export interface FromPlan extends PlannedConfig, SortedKeepers<LinuxKeeper> {
+  /** The whole configuration. */
+  readonly yaml: string;
+  /** Those of it that do what the keepers do. */
+  readonly specs: readonly TunnelSpec[];
+}
 
 /** Plans the tunnels of these keepers in the service's configuration, whose text is `existing`; changes nothing. */
 export async function planFrom(
@@ -80,15 +85,9 @@ export async function sortKeepers<K extends Keeper>(
   return { taken, left };
 }
 
-export interface AddedTunnels {
-  /** The whole configuration. */
-  readonly yaml: string;
-  /** Those of it that do what was wanted. */
-  readonly specs: readonly TunnelSpec[];
-}
-
 /**
- * Adds tunnels to a configuration; those of a takeover that was interrupted are there already. Throws where the `defaults` of the file,
+ * Adds tunnels to a configuration; those of a takeover that was interrupted are there already. `specs` are those of it that do what was
+ * wanted. Throws where the `defaults` of the file,
  * which hold for what is added, too, would make another tunnel of one.
  */
 export async function withTunnels(
@@ -97,7 +96,7 @@ export async function withTunnels(
   file: string,
   env: ConfigEnvironment,
   head: string,
-): Promise<AddedTunnels> {
+) {
   const before = await tunnelsIn(text, file, env);
   const print = (tunnels: readonly TunnelSpec[]) => printConfig({ tunnels, log: { level: 'info', file: null } }, env);
   const missing = wanted.filter((tunnel) => sameAs(tunnel, before) === undefined);

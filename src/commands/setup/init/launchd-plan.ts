@@ -4,13 +4,7 @@ import type { ConfigEnvironment } from '../../../config/input/environment.ts';
 import { findKeepers } from '../../../install/keepers/find.ts';
 import type { Keeper } from '../../../install/keepers/keeper.ts';
 import { thisMachine } from '../../../install/keepers/machine.ts';
-import {
-  type AddedTunnels,
-  sortKeepers,
-  type SortedKeepers,
-  tunnelsIn,
-  withTunnels,
-} from '../../../install/keepers/plan-from.ts';
+import { sortKeepers, tunnelsIn, withTunnels } from '../../../install/keepers/plan-from.ts';
 import { systemLaunchctl } from '../../../install/launchd/launchctl.ts';
 import type { LaunchdJob, LaunchdService } from '../../../install/launchd/service.ts';
 import { isLoaded } from '../../../install/launchd/unload.ts';
@@ -21,17 +15,13 @@ import type { TunnelSpec } from '../../../model/spec.ts';
 import { chosenKeepers } from './chosen-keepers.ts';
 import { nameOf } from './wanted.ts';
 
-/** Which jobs are taken over, and what the configuration is then. */
-export interface JobsPlan extends SortedKeepers, AddedTunnels {
-  /** Of those that are taken. */
-  readonly jobs: readonly LaunchdJob[];
-  /** The text of the configuration before, null for none. */
-  readonly before: string | null;
-  /** Files with the passwords that sshpass had in its arguments. */
-  readonly passwords: readonly { readonly path: string; readonly text: string }[];
-}
+export type JobsPlan = Awaited<ReturnType<typeof planJobs>>;
 
-export async function planJobs(what: string, service: LaunchdService, env: ConfigEnvironment): Promise<JobsPlan> {
+/**
+ * Which jobs are taken over, and what the configuration is then. `before` is its text, null for none; `passwords` are files with those that
+ * sshpass had in its arguments.
+ */
+export async function planJobs(what: string, service: LaunchdService, env: ConfigEnvironment) {
   const { account, config } = service;
   const accounts = [{ name: account.name, uid: account.uid, gid: 0, comment: '', home: account.home }];
   const machine = { ...(await thisMachine(runProgram)), platform: 'darwin' as const, processes: [], accounts };
@@ -75,7 +65,7 @@ const NO_JOB = 'it is no job of launchd: end it yourself, and make its tunnel wi
 
 interface MadeTunnel {
   readonly spec: TunnelSpec;
-  readonly password: JobsPlan['passwords'][number] | null;
+  readonly password: { readonly path: string; readonly text: string } | null;
 }
 
 /** The service has the account of the job, and reads its keys where they are. */
