@@ -3,20 +3,16 @@ import type { Logger } from '../lib/log/log.ts';
 import { hintFor, type TunnelFailure } from '../model/failure.ts';
 import { putNewest } from '../lib/maps.ts';
 
+export type FailureLog = ReturnType<typeof createFailureLog>;
+
 /**
  * Logs failures so that an outage of a week is a handful of lines: a new one once, a known one once an hour, also where several
  * alternate.
  */
-export interface FailureLog {
-  log(failure: TunnelFailure, retryInMs?: number): void;
-  /** The tunnel came up: the next failure is new again. */
-  recovered(): void;
-}
-
-export function createFailureLog(log: Logger, clock: Clock, tunnel: string): FailureLog {
+export function createFailureLog(log: Logger, clock: Clock, tunnel: string) {
   const known = new Map<string, { readonly at: number; readonly repeated: number }>();
   return {
-    log: (failure, retryInMs) => {
+    log: (failure: TunnelFailure, retryInMs?: number): void => {
       const key = `${failure.code} ${failure.message}`;
       const details = {
         code: failure.code,
@@ -39,7 +35,8 @@ export function createFailureLog(log: Logger, clock: Clock, tunnel: string): Fai
       log.warn({ ...details, repeated }, failure.message);
       known.set(key, { at: now, repeated: 0 });
     },
-    recovered: () => known.clear(),
+    /** The tunnel came up: the next failure is new again. */
+    recovered: (): void => known.clear(),
   };
 }
 

@@ -9,16 +9,10 @@ import type { ServerSpec, TunnelSpec } from '../model/spec.ts';
 import { BoundedAgent } from '../connection/auth/agent.ts';
 import { certificateFiles } from '../connection/auth/certificate-file.ts';
 
-/** Files and agents of this machine that a tunnel needs and that may come late or change: polled only while an attempt waits for them. */
-export interface LocalNeeds {
-  /** An attempt begins: it may not see later changes. Ends whenChanged(). */
-  begin(): void;
-  /** Calls `changed` once, within two seconds of a change of something that may have caused a failure of this code. */
-  whenChanged(code: FailureCode, changed: () => void): void;
-  stop(): void;
-}
+export type LocalNeeds = ReturnType<typeof watchLocalNeeds>;
 
-export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
+/** Files and agents of this machine that a tunnel needs and that may come late or change: polled only while an attempt waits for them. */
+export function watchLocalNeeds(spec: TunnelSpec, clock: Clock) {
   let attemptBegan = clock.now();
   let agentKeys: Promise<string> | null = null;
   let wanted: Need | undefined = 'keys';
@@ -35,13 +29,15 @@ export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
   };
 
   return {
-    begin: () => {
+    /** An attempt begins: it may not see later changes. Ends whenChanged(). */
+    begin: (): void => {
       stop();
       attemptBegan = clock.now();
       // Files have times of their changes; an agent must be asked for its keys, which is done only where that has mattered.
       agentKeys = wanted === 'keys' ? agentsText(spec, clock).catch(errorText) : null;
     },
-    whenChanged: (code, changed) => {
+    /** Calls `changed` once, within two seconds of a change of something that may have caused a failure of this code. */
+    whenChanged: (code: FailureCode, changed: () => void): void => {
       const need = NEEDS[code];
       // An attempt that lasted so long was up.
       if (need !== wanted || clock.now() - attemptBegan > LIVED_MS) since = clock.now();

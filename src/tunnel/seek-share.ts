@@ -3,15 +3,7 @@ import type { Member } from '../connection/shared/shared-connection.ts';
 import { deferred, type Deferred } from '../lib/async/abort.ts';
 import type { Clock } from '../lib/async/clock.ts';
 
-/** Waits, during one attempt to connect, for another tunnel's connection that could carry this one too. */
-export interface ShareSeeker {
-  /** Sets the earliest time of the tunnel's own turn, in the clock's milliseconds; null when it has come. */
-  turnAt(at: number | null): void;
-  /** Resolves with a share as soon as the tunnel's own turn is late and there is a connection to share; else never. */
-  join(member: Member): Promise<JoinedShare>;
-  /** The attempt is over. */
-  end(): void;
-}
+export type ShareSeeker = ReturnType<typeof seekShare>;
 
 /** What is known of the tunnel's shares of other tunnels' connections. */
 export interface ShareHistory {
@@ -21,13 +13,16 @@ export interface ShareHistory {
   readonly shareAfter: number;
 }
 
-/** `connections` is null where there is none to share. */
+/**
+ * Waits, during one attempt to connect, for another tunnel's connection that could carry this one too. `connections` is null where there
+ * is none to share.
+ */
 export function seekShare(
   login: string,
   connections: ConnectionPool | null,
   clock: Clock,
   { shortShares, shareAfter }: ShareHistory,
-): ShareSeeker {
+) {
   let turnAt: number | null = null;
   let wanted: { readonly member: Member; readonly share: Deferred<JoinedShare> } | null = null;
   let cancel = () => {};
@@ -47,17 +42,20 @@ export function seekShare(
   };
   const forget = connections?.onOffer(login, joinIfLate);
   return {
-    turnAt: (at) => {
+    /** Sets the earliest time of the tunnel's own turn, in the clock's milliseconds; null when it has come. */
+    turnAt: (at: number | null): void => {
       turnAt = at;
       joinIfLate();
     },
-    join: (member) => {
+    /** Resolves with a share as soon as the tunnel's own turn is late and there is a connection to share; else never. */
+    join: (member: Member): Promise<JoinedShare> => {
       const share = deferred<JoinedShare>();
       wanted = { member, share };
       joinIfLate();
       return share.promise;
     },
-    end: () => {
+    /** The attempt is over. */
+    end: (): void => {
       wanted = null;
       cancel();
       forget?.();

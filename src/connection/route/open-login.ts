@@ -3,14 +3,13 @@ import { createEmitter } from '../../lib/async/emitter.ts';
 import { deadline } from '../../lib/async/deadline.ts';
 import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import { STATIC_DEVICE } from '../../net/device.ts';
-import { dial, type Dialled } from '../../net/dial.ts';
+import { dial } from '../../net/dial.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
 import { type Authenticated, type LoginDeps, prepareLogin } from './login.ts';
 import { openRouteOnce } from './route-once.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
-import type { SshConnection, CommandOutput, Conversation } from '../ssh/connection.ts';
-import type { AuthReport } from '../auth/auth-report.ts';
+import type { CommandOutput, Conversation } from '../ssh/connection.ts';
 import type { Turns } from '../../net/pacing/turns.ts';
 
 export interface OpenLoginDeps extends Pick<LoginDeps, 'clock' | 'log' | 'identities' | 'person'> {
@@ -18,18 +17,7 @@ export interface OpenLoginDeps extends Pick<LoginDeps, 'clock' | 'log' | 'identi
 }
 
 /** A login of a command's own. */
-export interface OpenLogin {
-  readonly connection: SshConnection;
-  readonly report: AuthReport;
-  /** Each rejects when the connection, or something below it, has ended. */
-  readonly lost: readonly Promise<never>[];
-  /** Calls `listener` at each visitor of this port of the server, until the returned function is called. Visitors are rejected. */
-  onVisitor(port: number, listener: () => void): () => void;
-  /** Dials another port of the same machine. */
-  dialPort(port: number, timeoutMs: number): Promise<Dialled>;
-  /** Closes it, in order where the server answers. */
-  close(): Promise<void>;
-}
+export type OpenLogin = Awaited<ReturnType<typeof openLogin>>;
 
 /** Runs a command to its end. Rejects with keepalive-lost where that takes longer than `ms`, and where the connection ends before. */
 export function runThere(
@@ -54,7 +42,7 @@ export function runThere(
 }
 
 /** Logs in as a tunnel does, on the same route, but from any port and without learning host keys. Rejects with a TunnelFailure. */
-export async function openLogin(spec: TunnelSpec, deps: OpenLoginDeps, signal: AbortSignal): Promise<OpenLogin> {
+export async function openLogin(spec: TunnelSpec, deps: OpenLoginDeps, signal: AbortSignal) {
   const { clock, turns } = deps;
   const visitors = createEmitter<[port: number]>();
   const quiet = {
@@ -80,13 +68,17 @@ export async function openLogin(spec: TunnelSpec, deps: OpenLoginDeps, signal: A
     return {
       connection,
       report,
-      lost: [connection.lost, route.lost],
-      onVisitor: (port, listener) =>
+      /** Each rejects when the connection, or something below it, has ended. */
+      lost: [connection.lost, route.lost] as readonly Promise<never>[],
+      /** Calls `listener` at each visitor of this port of the server, until the returned function is called. Visitors are rejected. */
+      onVisitor: (port: number, listener: () => void) =>
         visitors.subscribe((at) => {
           if (at === port) listener();
         }),
-      dialPort: (port, timeoutMs) => dial({ ...spec, port }, timeoutMs, { clock, turns }, signal),
-      close: async () => {
+      /** Dials another port of the same machine. */
+      dialPort: (port: number, timeoutMs: number) => dial({ ...spec, port }, timeoutMs, { clock, turns }, signal),
+      /** Closes it, in order where the server answers. */
+      close: async (): Promise<void> => {
         await connection.close();
         await route.close();
         connection.destroy();

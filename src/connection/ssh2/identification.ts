@@ -2,20 +2,14 @@ import type { Client } from 'ssh2';
 import { internalsOf } from './protocol/internals.ts';
 import { firstLine } from '../../lib/text.ts';
 
-/** The first bytes of the server, up to its SSH identification. */
-export interface Identification {
-  /** The first line of a peer that has not identified itself, safe to print; otherwise empty. */
-  firstLine(): string;
-  /** Whether the identification is complete. */
-  seen(): boolean;
-}
+export type Identification = ReturnType<typeof holdIdentification>;
 
 /**
  * Keeps the first bytes from ssh2 until they hold the server's whole identification (RFC 4253 section 4.2): ssh2 loses
  * some where they come in three chunks or more. Also keeps the first line of a peer that is no SSH server, or is
  * overloaded (`Exceeded MaxStartups`). Call right after client.connect(), before the first byte is read.
  */
-export function holdIdentification(client: Client): Identification {
+export function holdIdentification(client: Client) {
   const { _protocol: protocol } = internalsOf(client);
   const parse = protocol.parse;
   let held = Buffer.alloc(0);
@@ -33,8 +27,10 @@ export function holdIdentification(client: Client): Identification {
     protocol.parse(whole, 0, whole.length);
   };
   return {
-    seen: () => seen,
-    firstLine: () => firstLine(held.toString('utf8')),
+    /** Whether the identification is complete. */
+    seen: (): boolean => seen,
+    /** The first line of a peer that has not identified itself, safe to print; otherwise empty. */
+    firstLine: (): string => firstLine(held.toString('utf8')),
   };
 }
 

@@ -4,37 +4,33 @@ import type { Logger } from '../../lib/log/log.ts';
 
 type Details = Readonly<Record<string, string | number>>;
 
+export type VisitLog = ReturnType<typeof createVisitLog>;
+
 /**
  * Logs a tunnel's visitors, over all its sessions: so many lines a minute, and in the next line the number of those that were
  * `suppressed`.
  */
-export interface VisitLog {
-  /** A visitor is served; the result logs its end. Both lines are logged, or neither. */
-  opened(names: Details): (details: Details, ending: string) => void;
-  /** A visitor could not be served. */
-  rejected(details: Details, message: string): void;
-  /** There was no room for a visitor, which may concern hundreds at once. */
-  overflow(details: Details, message: string): void;
-}
-
-export function createVisitLog(log: Pick<Logger, 'info' | 'warn'>, clock: Clock): VisitLog {
+export function createVisitLog(log: Pick<Logger, 'info' | 'warn'>, clock: Clock) {
   const served = limitPerMinute(clock, SERVED_A_MINUTE);
   const warnings = (burst: number) => {
     const few = limitPerMinute(clock, burst);
     return (details: Details, message: string) => few((suppressed) => log.warn(counted(details, suppressed), message));
   };
   return {
-    opened: (names) => {
+    /** A visitor is served; the result logs its end. Both lines are logged, or neither. */
+    opened: (names: Details) => {
       let isLogged = false;
       served((suppressed) => {
         isLogged = true;
         log.info(counted(names, suppressed), 'connection opened');
       });
-      return (details, ending) => {
+      return (details: Details, ending: string): void => {
         if (isLogged) log.info({ ...names, ...details }, `connection ended: ${ending}`);
       };
     },
+    /** A visitor could not be served. */
     rejected: warnings(REJECTED_A_MINUTE),
+    /** There was no room for a visitor, which may concern hundreds at once. */
     overflow: warnings(1),
   };
 }

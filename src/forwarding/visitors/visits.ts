@@ -8,18 +8,10 @@ export interface Visit {
   socket: DeviceSocket | null;
 }
 
-/** All visitors that one session serves. */
-export interface Visits {
-  count(): number;
-  /** Serves a visitor until `work` ends; where that rejects, which is a bug, `giveUp` ends the visit. */
-  serve(work: (visit: Visit) => Promise<void>, giveUp: () => void): void;
-  /** Resolves when the last visit has ended. Never rejects. */
-  ended(): Promise<void>;
-  /** Destroys the sockets of the visits that have not ended, waits for none, and logs it. */
-  force(): void;
-}
+export type Visits = ReturnType<typeof createVisits>;
 
-export function createVisits(log: Logger): Visits {
+/** All visitors that one session serves. */
+export function createVisits(log: Logger) {
   const visits = createSlots<{ readonly visit: Visit; readonly served: Promise<void> }>();
   const serve = async (visit: Visit, work: (visit: Visit) => Promise<void>, giveUp: () => void) => {
     try {
@@ -31,15 +23,18 @@ export function createVisits(log: Logger): Visits {
   };
   return {
     count: visits.count,
-    serve: (work, giveUp) => {
+    /** Serves a visitor until `work` ends; where that rejects, which is a bug, `giveUp` ends the visit. */
+    serve: (work: (visit: Visit) => Promise<void>, giveUp: () => void): void => {
       const visit: Visit = { socket: null };
       const forget = () => visits.remove(number);
       const number = visits.add({ visit, served: serve(visit, work, giveUp).then(forget, forget) });
     },
-    ended: async () => {
+    /** Resolves when the last visit has ended. Never rejects. */
+    ended: async (): Promise<void> => {
       await Promise.all(visits.entries().map(([, { served }]) => served));
     },
-    force: () => {
+    /** Destroys the sockets of the visits that have not ended, waits for none, and logs it. */
+    force: (): void => {
       if (visits.count() === 0) return;
       log.error(
         { code: 'internal', connections: visits.count() },
