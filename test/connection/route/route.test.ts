@@ -190,7 +190,7 @@ describe('through a proxy command', { concurrency: 3 }, () => {
   test('reports a command when it is killed, and when it does not exist', async (t) => {
     const sshd = await server(t);
     const program = `const s = net.connect(${sshd.port}, "127.0.0.1"); process.stdin.pipe(s).pipe(process.stdout)`;
-    const command = `${process.execPath} -e '${program}; s.on("close", () => process.exit(3))'`;
+    const command = `${process.execPath} -e '${program}; s.on("error", () => {}).on("close", () => process.exit(3))'`;
     const { tunnel, port } = await start(t, sshd, { entry: { type: 'command', command } });
     await tunnel.untilPhase('up');
     sshd.killSessions();
