@@ -7,8 +7,8 @@ import { spec, tap } from 'node:test/reporters';
 import { inspect } from 'node:util';
 
 /**
- * Those that take longest, each in a process of its own, which come first: else the last of them runs alone while the other processors have
- * nothing to do.
+ * Those that take longest, which come first: else the last of them runs alone while the other processors have nothing to do. Those that may
+ * share processes do, a long one with two shorter ones.
  */
 const LONGEST = [
   'whole/server-setup/killed',
@@ -62,14 +62,12 @@ const LONGEST = [
   'tunnel/local-needs',
   'tunnel/session',
   'whole/daemon/signals',
-  // Of those that start no programs: UNIT_LONGEST.
+  // Of those that start no programs.
   'supervisor/suspects',
   'net/open-racing',
   'config/load-in-thread',
   'lib/async/run-in-worker',
 ];
-
-const UNIT_LONGEST = 4;
 
 /** Some of them wait for others most of the time: with fewer at once a sixth of the processors' time was left. */
 const AT_ONCE = 3 * availableParallelism();
@@ -79,6 +77,9 @@ const TOGETHER = 4 * availableParallelism();
 
 /** And in so many those that start some, which wait more. */
 const TOGETHER_WITH_PROGRAMS = 5 * availableParallelism();
+
+/** And in so many those of LONGEST. */
+const LONGEST_TOGETHER = 6 * availableParallelism();
 
 /** After this, in milliseconds, a file is taken for one that hangs. */
 const HANGS_MS = 600_000;
@@ -113,8 +114,8 @@ function isAlone(name: string): boolean {
   return ALONE.includes(name) || /^(?:before|beforeEach|afterEach)\(/m.test(text) || MEASURES.test(text);
 }
 
-/** They ask what their process has loaded, or a helper says what is for all their tests. */
-const ALONE = [...LONGEST, 'packaging/ssh2-replacements', 'whole/tunnel/sealing'];
+/** They ask what their process has loaded, or which file it was started with, or a helper says what is for all their tests. */
+const ALONE = ['packaging/ssh2-replacements', 'whole/tunnel/sealing', 'whole/nodes/node-22', 'whole/nodes/node-24'];
 
 const MEASURES =
   /\b(?:memoryUsage|cpuUsage|performance\.now|getEventListeners|getActiveResourcesInfo)\(|process\.dlopen|\/proc\/self\/fd|'warning'|\/loop-delay\.ts'/;
@@ -174,9 +175,10 @@ const rest = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8
   .toSorted((a, b) => a.localeCompare(b));
 const [level, ...beside] = process.argv[2] === '--unit' ? process.argv.slice(2) : ['all', ...process.argv.slice(2)];
 const wanted = [...LONGEST, ...rest].filter((name) => level === 'all' || !startsProcesses(sourceOf(name)));
+const longest = wanted.filter((name) => LONGEST.includes(name));
 const alone = wanted.filter(isAlone);
-const others = wanted.filter((name) => !alone.includes(name));
-const single = alone.map((name) => join(COMPILED, `${name}.test.js`));
+const others = wanted.filter((name) => !alone.includes(name) && !longest.includes(name));
+const ownProcess = (names: readonly string[]) => names.map((name) => join(COMPILED, `${name}.test.js`));
 const quick = shared(
   others.filter((name) => !startsProcesses(sourceOf(name))),
   'quick',
@@ -187,12 +189,20 @@ const programs = shared(
   'programs',
   TOGETHER_WITH_PROGRAMS,
 );
+const long = [
+  ...shared(
+    longest.filter((name) => !alone.includes(name)),
+    'longest',
+    level === 'all' ? LONGEST_TOGETHER : 1,
+  ),
+  ...ownProcess(longest.filter((name) => alone.includes(name))),
+];
+const single = ownProcess(alone.filter((name) => !longest.includes(name)));
 // Those that start programs wait most, one file after the other, which must not come last; nor must the others, which compute longest.
-const longest = single.slice(AT_ONCE, LONGEST.length);
 const files =
   level === 'all'
-    ? [...single.slice(0, AT_ONCE), ...programs, ...longest, ...quick, ...single.slice(LONGEST.length)]
-    : [...single.slice(0, UNIT_LONGEST), ...quick, ...single.slice(UNIT_LONGEST)];
+    ? [...long.slice(0, AT_ONCE), ...programs, ...long.slice(AT_ONCE), ...quick, ...single]
+    : [...long, ...quick, ...single];
 
 // Node reads all those certificates whenever it starts, which can double that time, in programs that start by the hundred and ask nobody in
 // the world.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { readAlgorithms } from '../../../src/config/values/algorithm-list.ts';
 import { prepareHostKeyVerifier } from '../../../src/connection/known-hosts/host-key-verifier.ts';
 import { algorithms } from '../../../src/connection/ssh2/algorithms.ts';
@@ -12,7 +12,6 @@ import { fakeClock } from '../../support/clock.ts';
 import {
   type Answer,
   askSsh,
-  type Authorities,
   type CaseFiles,
   CASES,
   type CertificateCase,
@@ -28,12 +27,9 @@ import { removeAtExit } from '../../support/until.ts';
 
 const ASK_ALL = process.env['TUNNELD_ASK_SSH'] === 'all';
 
-let authorities: Authorities;
-before(async () => {
-  const dir = mkdtempSync(join(tmpdir(), 'tunneld-certificates-'));
-  removeAtExit(dir);
-  authorities = await createAuthorities(dir);
-});
+const dir = mkdtempSync(join(tmpdir(), 'tunneld-certificates-'));
+removeAtExit(dir);
+const authorities = await createAuthorities(dir);
 
 describe('a host certificate proves the host where it does for ssh', { concurrency: 4 }, () => {
   for (const one of CASES.filter(({ only }) => only === undefined || only === 'ed25519'))

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { KEY_KINDS } from '../../support/login.ts';
 import { writeRsaKey } from '../../support/rsa-key.ts';
@@ -11,20 +11,16 @@ import { FOREVER, isSigned, readCertificate, type Certificate } from '../../../s
 
 const run = promisify(execFile);
 
-let folder: string;
-
-before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'certificate-'));
-  await Promise.all(
-    KEY_KINDS.flatMap(([type, bits]) =>
-      ['ca', 'key'].map(async (name) => {
-        const file = join(folder, `${name}-${type}${bits}`);
-        if (type === 'rsa') writeRsaKey(file, 'me');
-        else await run('ssh-keygen', ['-q', '-t', type, '-b', bits, '-N', '', '-C', 'me', '-f', file]);
-      }),
-    ),
-  );
-});
+const folder = await mkdtemp(join(tmpdir(), 'certificate-'));
+await Promise.all(
+  KEY_KINDS.flatMap(([type, bits]) =>
+    ['ca', 'key'].map(async (name) => {
+      const file = join(folder, `${name}-${type}${bits}`);
+      if (type === 'rsa') writeRsaKey(file, 'me');
+      else await run('ssh-keygen', ['-q', '-t', type, '-b', bits, '-N', '', '-C', 'me', '-f', file]);
+    }),
+  ),
+);
 
 after(() => rm(folder, { recursive: true }));
 

@@ -4,38 +4,32 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { after, before, describe, test } from 'node:test';
-import { type Authorities, CASES, createAuthorities, KEY_KINDS } from '../../support/host-certificates.ts';
+import { after, describe, test } from 'node:test';
+import { CASES, createAuthorities, KEY_KINDS } from '../../support/host-certificates.ts';
 import { pattern, startEcho } from '../../support/echo.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { startSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel } from '../../support/tunnel.ts';
 import { freePort, removeAtExit, until } from '../../support/until.ts';
 
 const NAME = 'relay.example.com';
 const [VALID = assert.fail()] = CASES;
-let authorities: Authorities;
-let sshd: TestSshd;
-/** A known_hosts file with nothing but the authorities. */
-let knownHosts: string;
-
-before(async () => {
-  const dir = mkdtempSync(join(tmpdir(), 'tunneld-certificates-'));
-  removeAtExit(dir);
-  authorities = await createAuthorities(dir);
-  // Each key by an authority of another kind.
-  const pairs = KEY_KINDS.map((kind, index) => [KEY_KINDS[(index + 1) % KEY_KINDS.length]!, kind] as const);
-  const files = await Promise.all(pairs.map(([authority, kind]) => authorities.prepare(VALID, authority, kind)));
-  sshd = await startSshd({
-    hostKeyTypes: [],
-    config: [
-      ...files.flatMap(({ hostKey, certificate }) => [`HostKey ${hostKey}`, `HostCertificate ${certificate}`]),
-      'RekeyLimit 1M',
-      'LogLevel DEBUG1',
-    ],
-  });
-  knownHosts = join(dir, 'known_hosts');
-  writeFileSync(knownHosts, files.map((each) => readFileSync(each.knownHosts, 'utf8')).join(''));
+const dir = mkdtempSync(join(tmpdir(), 'tunneld-certificates-'));
+removeAtExit(dir);
+const authorities = await createAuthorities(dir);
+// Each key by an authority of another kind.
+const pairs = KEY_KINDS.map((kind, index) => [KEY_KINDS[(index + 1) % KEY_KINDS.length]!, kind] as const);
+const files = await Promise.all(pairs.map(([authority, kind]) => authorities.prepare(VALID, authority, kind)));
+const sshd = await startSshd({
+  hostKeyTypes: [],
+  config: [
+    ...files.flatMap(({ hostKey, certificate }) => [`HostKey ${hostKey}`, `HostCertificate ${certificate}`]),
+    'RekeyLimit 1M',
+    'LogLevel DEBUG1',
+  ],
 });
+/** Nothing but the authorities. */
+const knownHosts = join(dir, 'known_hosts');
+writeFileSync(knownHosts, files.map((each) => readFileSync(each.knownHosts, 'utf8')).join(''));
 after(() => sshd.stop());
 
 describe('a server with a certificate is trusted for its authority', { concurrency: 2 }, () => {
