@@ -1,5 +1,4 @@
-import { dirname, resolve } from 'node:path';
-import { changing } from '../../../config/change-lock.ts';
+import { dirname } from 'node:path';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { canonicalAddress } from '../../../config/values/address.ts';
@@ -13,14 +12,13 @@ import { sharesUser, sharingUser } from '../../../server-rules/same-login.ts';
 import { copyTunnel, type EditedValue, editTunnel, removeTunnel } from '../../../setup/edit-config.ts';
 import { type EntryEdit, serversWith, serverWith } from '../../../setup/edit-servers.ts';
 import { readServer } from '../../find/administrator.ts';
-import { findConfig } from '../../find/config-file.ts';
 import { configuredTunnel } from '../../find/configured-tunnel.ts';
-import { askFor, withQuestions, type Questions } from '../../text/prompt.ts';
+import { askFor, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { acceptsAny } from './accepts-key.ts';
 import type { RekeyOptions } from './rekey.ts';
 import { membersIn, membersOf } from './rekey-servers.ts';
-import { changeConfig } from '../change-config.ts';
+import { changeConfig, changingConfig } from '../change-config.ts';
 import { trustHostKey } from '../trust-host-key.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
 import { openOwnerOf } from '../owner-of.ts';
@@ -47,35 +45,23 @@ export async function move(
   destination: string,
   options: MoveOptions,
 ): Promise<number> {
-  const file = resolve(await findConfig(flag));
-  return await changing(file, `move ${name} ${destination}`, () =>
-    withQuestions(options.yes, (questions) => moveIn(file, flag, name, destination, options, questions)),
-  );
-}
-
-async function moveIn(
-  file: string,
-  flag: string | null,
-  name: string,
-  destination: string,
-  options: MoveOptions,
-  questions: Questions,
-): Promise<number> {
-  const { tunnel: meant, all } = await configuredTunnel(flag, name);
-  const whole = tunnelOf(meant.name);
-  const members = membersOf(whole, all);
-  const there = members.find((member) => sharesUser(member, newPlace(member, destination)));
-  if (there !== undefined) return isThere(there, members, options.from);
-  const tunnel = await replaced(meant, members, options.from, questions);
-  const wanted = newPlace(tunnel, destination);
-  const moved = { flag: flag ?? file, file, whole, tunnel, index: members.indexOf(tunnel), all, wanted };
-  const copy = all.find((one) => one.name === copyName(whole));
-  if (copy !== undefined && !sharesUser(copy, wanted)) throw nameIsTaken(copy, whole, file);
-  if (copy === undefined) {
-    if (!(await prepare(moved, options, questions))) return EXIT.failed;
-    await runBoth(moved);
-  }
-  return await finish(moved, options, questions);
+  return await changingConfig(flag, `move ${name} ${destination}`, options.yes, async (file, questions) => {
+    const { tunnel: meant, all } = await configuredTunnel(flag, name);
+    const whole = tunnelOf(meant.name);
+    const members = membersOf(whole, all);
+    const there = members.find((member) => sharesUser(member, newPlace(member, destination)));
+    if (there !== undefined) return isThere(there, members, options.from);
+    const tunnel = await replaced(meant, members, options.from, questions);
+    const wanted = newPlace(tunnel, destination);
+    const moved = { flag: flag ?? file, file, whole, tunnel, index: members.indexOf(tunnel), all, wanted };
+    const copy = all.find((one) => one.name === copyName(whole));
+    if (copy !== undefined && !sharesUser(copy, wanted)) throw nameIsTaken(copy, whole, file);
+    if (copy === undefined) {
+      if (!(await prepare(moved, options, questions))) return EXIT.failed;
+      await runBoth(moved);
+    }
+    return await finish(moved, options, questions);
+  });
 }
 
 /** The tunnel, at the server that it leaves and at the new one. */

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { changing } from '../../../config/change-lock.ts';
+import { dirname, join } from 'node:path';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
@@ -20,11 +19,10 @@ import { marksOf } from '../../../server-rules/server-setup.ts';
 import { finishRotation, makeNextKey, type Rotation, rotationOf } from '../../../setup/rotation.ts';
 import { commonFreePort } from '../../../setup/via/ports.ts';
 import { tryToHandOverKeys } from '../../daemon/reload.ts';
-import { findConfig } from '../../find/config-file.ts';
 import { noSuchTunnel } from '../../text/no-such-tunnel.ts';
-import { askFor, withQuestions, type Questions } from '../../text/prompt.ts';
+import { askFor, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
-import { changeConfig } from '../change-config.ts';
+import { changeConfig, changingConfig } from '../change-config.ts';
 import { untilServerIsReady } from '../wait-for-server.ts';
 import { hasMark, type Owner } from '../owner.ts';
 import { isOurs, type RekeyOptions } from './rekey.ts';
@@ -46,49 +44,39 @@ export async function newIdentity(
   tunnelName: string | null,
   options: NewIdentityOptions,
 ): Promise<number> {
-  const file = resolve(await findConfig(flag));
-  return await changing(file, `new-identity ${tunnelName ?? ''}`.trimEnd(), () =>
-    withQuestions(options.yes, (questions) => newIdentityIn(file, flag, tunnelName, options, questions)),
-  );
-}
-
-async function newIdentityIn(
-  file: string,
-  flag: string | null,
-  tunnelName: string | null,
-  options: NewIdentityOptions,
-  questions: Questions,
-): Promise<number> {
-  let owners: readonly Owner[] = [];
-  try {
-    const { tunnels: all } = await loadConfig(file, systemEnvironment());
-    const whole = chosen(all, tunnelName);
-    const members = membersOf(whole, all);
-    const identityFiles = [...new Set(members.flatMap((member) => member.identityFiles))];
-    const first = join(dirname(file), `${whole}.key`);
-    const rotation = await rotationOf({ name: whole, identityFiles }, first, 'identity');
-    const copied = { flag: flag ?? file, file, whole, members, all, rotation };
-    if (rotation.phase === 'begun') {
-      for (const member of members) await requirePlainKeys(member, 'new-identity');
-      const device = checkDevice(options.name ?? (await nameFor(members[0]!, questions)));
-      const user = `tunnel-${device}`.toLowerCase().slice(0, 32);
-      const isSeen = options.via.length > 0;
-      const ports = isSeen ? [] : portsFrom(options.port, fixedPorts(members[0]!).length);
-      const asked = members.map((member) => ({ ...member, user }));
-      if (isSeen) owners = await openOwners(asked, options.via, questions);
-      const wanted = isSeen ? await agreed(copied, user, owners) : renewed(copied, user, ports);
-      await makeNextKey(rotation, `tunneld ${whole} of ${device}`);
-      if (!(await setUp(copied, wanted, owners, options, questions))) return EXIT.failed;
-      await switchTo(copied, wanted);
-      report(
-        `this device is ${device} now: ${wanted.map(formatServer).join(', ')}, port ${fixedPorts(wanted[0]!).join(', ')} of the server`,
-      );
+  const command = `new-identity ${tunnelName ?? ''}`.trimEnd();
+  return await changingConfig(flag, command, options.yes, async (file, questions) => {
+    let owners: readonly Owner[] = [];
+    try {
+      const { tunnels: all } = await loadConfig(file, systemEnvironment());
+      const whole = chosen(all, tunnelName);
+      const members = membersOf(whole, all);
+      const identityFiles = [...new Set(members.flatMap((member) => member.identityFiles))];
+      const first = join(dirname(file), `${whole}.key`);
+      const rotation = await rotationOf({ name: whole, identityFiles }, first, 'identity');
+      const copied = { flag: flag ?? file, file, whole, members, all, rotation };
+      if (rotation.phase === 'begun') {
+        for (const member of members) await requirePlainKeys(member, 'new-identity');
+        const device = checkDevice(options.name ?? (await nameFor(members[0]!, questions)));
+        const user = `tunnel-${device}`.toLowerCase().slice(0, 32);
+        const isSeen = options.via.length > 0;
+        const ports = isSeen ? [] : portsFrom(options.port, fixedPorts(members[0]!).length);
+        const asked = members.map((member) => ({ ...member, user }));
+        if (isSeen) owners = await openOwners(asked, options.via, questions);
+        const wanted = isSeen ? await agreed(copied, user, owners) : renewed(copied, user, ports);
+        await makeNextKey(rotation, `tunneld ${whole} of ${device}`);
+        if (!(await setUp(copied, wanted, owners, options, questions))) return EXIT.failed;
+        await switchTo(copied, wanted);
+        report(
+          `this device is ${device} now: ${wanted.map(formatServer).join(', ')}, port ${fixedPorts(wanted[0]!).join(', ')} of the server`,
+        );
+      }
+      await finish(copied);
+      return EXIT.ok;
+    } finally {
+      for (const owner of owners) await owner.close();
     }
-    await finish(copied);
-    return EXIT.ok;
-  } finally {
-    for (const owner of owners) await owner.close();
-  }
+  });
 }
 
 /** The tunnel of the original, which the copied card has, too. */

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { changing } from '../../../config/change-lock.ts';
+import { dirname, join } from 'node:path';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { parseConfig } from '../../../config/parse.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
@@ -13,11 +12,9 @@ import { editTunnel } from '../../../setup/edit-config.ts';
 import { requirePlainKeys } from '../../../setup/login-keys.ts';
 import { finishRotation, makeNextKey, type Rotation, rotationOf } from '../../../setup/rotation.ts';
 import { tryToHandOverKeys } from '../../daemon/reload.ts';
-import { findConfig } from '../../find/config-file.ts';
 import { configuredTunnel } from '../../find/configured-tunnel.ts';
-import { withQuestions, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
-import { changeConfig } from '../change-config.ts';
+import { changeConfig, changingConfig } from '../change-config.ts';
 import type { Owner } from '../owner.ts';
 import { requireOneServer } from '../one-server.ts';
 import { byOwners, byScript, membersOf, membersIn, openOwners, type ServerSide } from './rekey-servers.ts';
@@ -35,41 +32,30 @@ export interface RekeyOptions {
  * there. The exit code is 0 when the old key is no longer accepted.
  */
 export async function rekey(flag: string | null, name: string, options: RekeyOptions): Promise<number> {
-  const file = resolve(await findConfig(flag));
-  return await changing(file, `rekey ${name}`, () =>
-    withQuestions(options.yes, (questions) => rekeyIn(file, flag, name, options, questions)),
-  );
-}
-
-async function rekeyIn(
-  file: string,
-  flag: string | null,
-  name: string,
-  options: RekeyOptions,
-  questions: Questions,
-): Promise<number> {
-  let owners: readonly Owner[] = [];
-  try {
-    const { tunnel, all } = await configuredTunnel(flag, name);
-    const whole = tunnelOf(tunnel.name);
-    const members = membersOf(whole, all);
-    requireSameKeys(members);
-    const first = join(dirname(file), `${whole}.key`);
-    const rotation = await rotationOf({ name: whole, identityFiles: named(tunnel) }, first, 'key');
-    if (rotation.phase === 'begun') for (const member of members) await requirePlainKeys(member, 'rekey');
-    else report(`the tunnel has the new key ${rotation.next} already`);
-    const servers = { members, all, jump: options.jump };
-    if (options.via.length > 0) owners = await openOwners(members, options.via, questions);
-    const side = owners.length === 0 ? byScript(servers, options.wait) : byOwners(owners, servers, questions);
-    return await rotate(rotation, {
-      ...side,
-      comment: `tunneld ${whole} of ${hostname()}`,
-      switchTo: (key) => switchTo(flag ?? file, file, whole, key),
-      isOurs: (path) => isOurs(path, file, whole),
-    });
-  } finally {
-    for (const owner of owners) await owner.close();
-  }
+  return await changingConfig(flag, `rekey ${name}`, options.yes, async (file, questions) => {
+    let owners: readonly Owner[] = [];
+    try {
+      const { tunnel, all } = await configuredTunnel(flag, name);
+      const whole = tunnelOf(tunnel.name);
+      const members = membersOf(whole, all);
+      requireSameKeys(members);
+      const first = join(dirname(file), `${whole}.key`);
+      const rotation = await rotationOf({ name: whole, identityFiles: named(tunnel) }, first, 'key');
+      if (rotation.phase === 'begun') for (const member of members) await requirePlainKeys(member, 'rekey');
+      else report(`the tunnel has the new key ${rotation.next} already`);
+      const servers = { members, all, jump: options.jump };
+      if (options.via.length > 0) owners = await openOwners(members, options.via, questions);
+      const side = owners.length === 0 ? byScript(servers, options.wait) : byOwners(owners, servers, questions);
+      return await rotate(rotation, {
+        ...side,
+        comment: `tunneld ${whole} of ${hostname()}`,
+        switchTo: (key) => switchTo(flag ?? file, file, whole, key),
+        isOurs: (path) => isOurs(path, file, whole),
+      });
+    } finally {
+      for (const owner of owners) await owner.close();
+    }
+  });
 }
 
 /** What is written into the file is one key for all servers. */

@@ -3,7 +3,6 @@ import type { ConfigEnvironment } from '../../../config/input/environment.ts';
 import { configCandidates } from '../../../config/input/paths.ts';
 import { systemLaunchctl } from '../../../install/launchd/launchctl.ts';
 import { replaceJobs } from '../../../install/launchd/replace-jobs.ts';
-import type { LaunchdService } from '../../../install/launchd/service.ts';
 import type { Step } from '../../../install/steps/step.ts';
 import { systemClock } from '../../../lib/async/clock.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
@@ -14,7 +13,7 @@ import { report } from '../../text/report.ts';
 import { confirmTaking, noteTaken, reportFound } from './chosen-keepers.ts';
 import type { FromOptions } from './from.ts';
 import { planJobs } from './launchd-plan.ts';
-import { type Means, successorOf } from './launchd-successor.ts';
+import { successorOf } from './launchd-successor.ts';
 import type { Outcome } from './outcome.ts';
 
 /**
@@ -33,32 +32,23 @@ export async function initFromLaunchd(
   // An agent's is the account's own.
   const config = isAgent ? configCandidates(null, caller).at(-1)! : null;
   const service = await requestedService('install', config, isAgent, caller);
-  const make = () => work(what, service, options, questions, outcome, { caller, apply });
+  const make = async () => {
+    const plan = await planJobs(what, service, daemonEnvironment(service, caller));
+    reportFound(plan);
+    const result = plan.left.length > 0 ? EXIT.failed : EXIT.ok;
+    if (!noteTaken(plan, service.config, outcome)) return result;
+    if (options.dryRun) {
+      for (const { name } of plan.taken) process.stdout.write(`would stop and disable ${name}\n`);
+      process.stdout.write(`would write ${service.config}:\n${plan.yaml}`);
+      return EXIT.wouldChange;
+    }
+    await confirmTaking(plan, questions);
+    outliveTerminal();
+    const deps = { clock: systemClock, launchctl: systemLaunchctl(process.env), env: process.env };
+    await replaceJobs(plan.jobs, await successorOf(plan, service, { caller, apply }), deps);
+    for (const { name } of plan.taken) report(`${name} is stopped and disabled; the file is kept`);
+    return result;
+  };
   // What is asked is asked of the configuration that is changed then.
   return options.dryRun ? await make() : await changing(service.config, 'init --from', make);
-}
-
-async function work(
-  what: string,
-  service: LaunchdService,
-  options: FromOptions,
-  questions: Questions,
-  outcome: Outcome,
-  means: Means,
-): Promise<number> {
-  const plan = await planJobs(what, service, daemonEnvironment(service, means.caller));
-  reportFound(plan);
-  const result = plan.left.length > 0 ? EXIT.failed : EXIT.ok;
-  if (!noteTaken(plan, service.config, outcome)) return result;
-  if (options.dryRun) {
-    for (const { name } of plan.taken) process.stdout.write(`would stop and disable ${name}\n`);
-    process.stdout.write(`would write ${service.config}:\n${plan.yaml}`);
-    return EXIT.wouldChange;
-  }
-  await confirmTaking(plan, questions);
-  outliveTerminal();
-  const deps = { clock: systemClock, launchctl: systemLaunchctl(process.env), env: process.env };
-  await replaceJobs(plan.jobs, await successorOf(plan, service, means), deps);
-  for (const { name } of plan.taken) report(`${name} is stopped and disabled; the file is kept`);
-  return result;
 }
