@@ -4,25 +4,13 @@ import type { Loop } from './tunnel-runner.ts';
 import { conflicting } from './conflicts.ts';
 
 /** Listeners that pass from the predecessors of a tunnel to their replacement. */
-export interface Handover {
-  /** Resolves when the predecessors have closed them. */
-  readonly ready: Promise<void>;
-  /** The predecessors open them again. */
-  cancel(): void;
-  /** The replacement keeps them. */
-  complete(): void;
-}
+export type Handover = NonNullable<ReturnType<typeof startHandover>>;
 
 /**
  * Suspends the listeners of the predecessors that `next` wants as well; null where there are none. After TRIAL_MS it is cancelled by
  * itself: a replacement that does not work takes no listener away for longer.
  */
-export function startHandover(
-  next: Loop,
-  predecessors: readonly Loop[],
-  server: 'same' | 'any',
-  clock: Clock,
-): Handover | null {
+export function startHandover(next: Loop, predecessors: readonly Loop[], server: 'same' | 'any', clock: Clock) {
   const suspended = predecessors
     .map((predecessor) => ({
       predecessor,
@@ -38,11 +26,14 @@ export function startHandover(
   const closed = suspended.map(({ predecessor, indices }) => predecessor.listeners.suspend(indices));
   const cancelTimer = clock.timer(TRIAL_MS, resume);
   return {
-    ready: Promise.all(closed).then(() => {}),
-    cancel: () => {
+    /** Resolves when the predecessors have closed them. */
+    ready: Promise.all(closed),
+    /** The predecessors open them again. */
+    cancel: (): void => {
       cancelTimer();
       resume();
     },
+    /** The replacement keeps them. */
     complete: cancelTimer,
   };
 }

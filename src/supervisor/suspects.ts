@@ -1,14 +1,7 @@
 import type { Clock } from '../lib/async/clock.ts';
 import { timerBetween } from '../lib/async/timer-between.ts';
 
-/** Tunnels that may have stopped the process before: see createSuspects(). */
-export interface Suspects {
-  /** How long this tunnel is to wait before its first connection, and why where it is the suspect. */
-  holdBack(name: string): HoldBack;
-  /** A connection of this tunnel was opened, or is closed. */
-  connected(name: string): void;
-  over(name: string): void;
-}
+export type Suspects = ReturnType<typeof createSuspects>;
 
 export interface HoldBack {
   readonly ms: number;
@@ -35,7 +28,7 @@ export interface Recollection {
  * process start one after the other, so that the right one is found; the same suspect twice in a row starts last, and slowly. Without
  * `others` to protect nothing waits: the tunnel may be the only way in.
  */
-export function createSuspects(memory: SuspectMemory, others: number, clock: Clock): Suspects {
+export function createSuspects(memory: SuspectMemory, others: number, clock: Clock) {
   const before = memory.recall();
   const startedAt = clock.now();
   let now = judge(before);
@@ -53,20 +46,22 @@ export function createSuspects(memory: SuspectMemory, others: number, clock: Clo
       ...(now.suspect === name ? { suspect: null, times: 0 } : { suspect: now.suspect, times: now.times }),
     });
   return {
-    holdBack: (name) => {
+    /** How long this tunnel is to wait before its first connection, and why where it is the suspect. */
+    holdBack: (name: string): HoldBack => {
       const careful = before.last !== null && clock.now() - startedAt < CAREFUL_MS;
       if (others === 0) return { ms: 0, why: null };
       if (name === now.suspect) return holdBackSuspect(now.times, careful, others);
       return { ms: careful ? Math.min(started++ * STEP_MS, CAREFUL_MS) : 0, why: null };
     },
-    connected: (name) => {
+    /** A connection of this tunnel was opened, or is closed. */
+    connected: (name: string): void => {
       keep({ ...now, last: name });
       cancels.set(
         name,
         timerBetween(clock, CALM_MS, CALM_MS + SLACK_MS, () => isCalm(name)),
       );
     },
-    over: (name) => {
+    over: (name: string): void => {
       cancels.get(name)?.();
       cancels.delete(name);
       if (now.last === name) keep({ ...now, last: null });

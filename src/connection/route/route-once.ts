@@ -3,20 +3,20 @@ import type { TunnelSpec } from '../../model/spec.ts';
 import { dial } from '../../net/dial.ts';
 import { firstHop, serverBehindProxy } from '../../net/first-hop.ts';
 import type { Turn } from '../../net/pacing/turns.ts';
-import { prepareRoute, type Route, type RouteDeps } from './route.ts';
+import { prepareRoute, type RouteDeps } from './route.ts';
 
-/** The route of a command; its turn ends with it. */
-export interface RouteOnce extends Route {
-  /** Null for a proxyCommand. */
-  readonly turn: Turn | null;
-}
+/** The route of a command. */
+export type RouteOnce = Awaited<ReturnType<typeof openRouteOnce>>;
 
-/** Opens the route to a server for a command, which connects once and from any port. Rejects with a TunnelFailure. */
+/**
+ * Opens the route to a server for a command, which connects once and from any port. Its turn, null for a proxyCommand, ends with it.
+ * Rejects with a TunnelFailure.
+ */
 export async function openRouteOnce(
   spec: TunnelSpec,
   deps: Pick<RouteDeps, 'clock' | 'log' | 'identities' | 'device'>,
   signal: AbortSignal,
-): Promise<RouteOnce> {
+) {
   const taken: { turn: Turn | null } = { turn: null };
   const open = await prepareRoute(spec, {
     ...deps,

@@ -1,19 +1,7 @@
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Member, Share, SharedConnection } from './shared-connection.ts';
 
-/** The connections of this process that tunnels with the very same login can share (see loginOf). */
-export interface ConnectionPool {
-  /** Whether a connection with this login takes one more tunnel. */
-  has(login: string): boolean;
-  /** A share of the connection that carries the fewest tunnels; null where none takes it. */
-  join(login: string, member: Member): JoinedShare | null;
-  /** Offers a logged-in connection; the result withdraws it. */
-  offer(login: string, connection: SharedConnection): () => void;
-  /** Calls `listener` when a connection with this login is offered; the result unsubscribes. */
-  onOffer(login: string, listener: () => void): () => void;
-  /** Withdraws all offers: a tunnel that wants a fresh connection gets none of these. */
-  retire(): void;
-}
+export type ConnectionPool = ReturnType<typeof createConnectionPool>;
 
 export interface JoinedShare extends Share {
   /**
@@ -23,7 +11,8 @@ export interface JoinedShare extends Share {
   endedAlone(by: number): boolean;
 }
 
-export function createConnectionPool(clock: Pick<Clock, 'now'>): ConnectionPool {
+/** The connections of this process that tunnels with the very same login can share (see loginOf). */
+export function createConnectionPool(clock: Pick<Clock, 'now'>) {
   const offered = createSets<SharedConnection>();
   const ends = createEnds(clock);
   const listeners = createSets<() => void>();
@@ -32,8 +21,10 @@ export function createConnectionPool(clock: Pick<Clock, 'now'>): ConnectionPool 
     return open.toSorted((a, b) => a.size() - b.size())[0] ?? null;
   };
   return {
-    has: (login) => best(login) !== null,
-    join: (login, member) => {
+    /** Whether a connection with this login takes one more tunnel. */
+    has: (login: string): boolean => best(login) !== null,
+    /** A share of the connection that carries the fewest tunnels; null where none takes it. */
+    join: (login: string, member: Member): JoinedShare | null => {
       const connection = best(login);
       if (connection === null) return null;
       const endedAlone = (by: number) => {
@@ -42,7 +33,8 @@ export function createConnectionPool(clock: Pick<Clock, 'now'>): ConnectionPool 
       };
       return { ...connection.join(member), endedAlone };
     },
-    offer: (login, connection) => {
+    /** Offers a logged-in connection; the result withdraws it. */
+    offer: (login: string, connection: SharedConnection): (() => void) => {
       const withdraw = offered.add(login, connection);
       for (const listener of listeners.of(login)) listener();
       return () => {
@@ -50,7 +42,9 @@ export function createConnectionPool(clock: Pick<Clock, 'now'>): ConnectionPool 
         ends.add(login, connection);
       };
     },
+    /** Calls a listener when a connection with this login is offered; the result unsubscribes. */
     onOffer: listeners.add,
+    /** Withdraws all offers: a tunnel that wants a fresh connection gets none of these. */
     retire: offered.clear,
   };
 }

@@ -3,16 +3,7 @@ import { type Clock, sleepUntil, type Subscribe, untilCalled } from '../../lib/a
 import type { Environment } from '../../lib/log/environment.ts';
 
 /** Which listeners a tunnel's session may hold. */
-export interface ListenerAccess {
-  /** Resolves when other tunnels have released the listeners that this one needs; called before the session requests any. */
-  ready(): Promise<void>;
-  isSuspended(index: number): boolean;
-  /** Resolves when the forward's listener is not suspended; it is held until release(). */
-  acquire(index: number, signal: AbortSignal): Promise<void>;
-  release(index: number): void;
-  /** Calls back when this listener is suspended; at once where it is. */
-  onSuspended(index: number): Subscribe;
-}
+export type ListenerAccess = Omit<SuspendableListeners, 'suspend' | 'resume'>;
 
 /** What whoever keeps a tunnel's listeners needs, on either side. */
 export interface ListenersOptions extends Pick<Environment, 'clock' | 'random'> {
@@ -24,20 +15,13 @@ export interface ListenersOptions extends Pick<Environment, 'clock' | 'random'> 
   onAnswered(index: number): void;
 }
 
+export type SuspendableListeners = ReturnType<typeof createSuspendableListeners>;
+
 /**
  * Listeners that a tunnel closes for its replacement, because two connections cannot have the same one. The tunnel serves all others
  * meanwhile, and opens the suspended ones again where the replacement fails.
  */
-export interface SuspendableListeners extends ListenerAccess {
-  /** Resolves when none of these listeners is held any more, or after SUSPEND_MS. */
-  suspend(indices: readonly number[]): Promise<void>;
-  resume(indices: readonly number[]): void;
-}
-
-export function createSuspendableListeners(
-  clock: Clock,
-  ready: () => Promise<void> = () => Promise.resolve(),
-): SuspendableListeners {
+export function createSuspendableListeners(clock: Clock, ready: () => Promise<void> = () => Promise.resolve()) {
   const suspended = new Set<number>();
   const held = new Set<number>();
   const changed = createEmitter();
@@ -53,25 +37,29 @@ export function createSuspendableListeners(
     };
 
   return {
+    /** Resolves when other tunnels have released the listeners that this one needs; called before the session requests any. */
     ready,
-    isSuspended: (index) => suspended.has(index),
-    acquire: async (index, signal) => {
+    isSuspended: (index: number): boolean => suspended.has(index),
+    /** Resolves when the forward's listener is not suspended; it is held until release(). */
+    acquire: async (index: number, signal: AbortSignal): Promise<void> => {
       signal.throwIfAborted();
       while (suspended.has(index)) await untilCalled([when(() => !suspended.has(index))], signal);
       held.add(index);
     },
-    onSuspended: (index) => when(() => suspended.has(index)),
-    release: (index) => {
+    /** Calls back when this listener is suspended; at once where it is. */
+    onSuspended: (index: number): Subscribe => when(() => suspended.has(index)),
+    release: (index: number): void => {
       held.delete(index);
       changed.emit();
     },
-    suspend: async (indices) => {
+    /** Resolves when none of these listeners is held any more, or after SUSPEND_MS. */
+    suspend: async (indices: readonly number[]): Promise<void> => {
       for (const index of indices) suspended.add(index);
       changed.emit();
       const free = when(() => !indices.some((index) => held.has(index)));
       await sleepUntil(clock, SUSPEND_MS, [free]);
     },
-    resume: (indices) => {
+    resume: (indices: readonly number[]): void => {
       for (const index of indices) suspended.delete(index);
       changed.emit();
     },
