@@ -14,30 +14,7 @@ import { planChange, type Plan } from './plan.ts';
 import { planReplacement } from './replacement.ts';
 import type { Loop, LoopDeps } from './tunnel-runner.ts';
 
-/** Owns the running tunnels. A failure of one never reaches another. */
-export interface Supervisor {
-  /**
-   * Makes the running tunnels those of the list. An unchanged tunnel is not touched; a changed one keeps running until its replacement
-   * is up. Calls run one after the other.
-   */
-  apply(wanted: readonly TunnelSpec[]): Promise<Plan>;
-  tunnels(): readonly RunningTunnel[];
-  /** Ends the wait of this tunnel, or of all for null; the answer names those that waited. */
-  retry(name: string | null): readonly string[];
-  /**
-   * A new connection for every tunnel: one that is up runs until its replacement is up, one that is silent or lacks a listener ends
-   * first, one that waits tries at once. Calls run one after the other, in one queue with those of apply().
-   */
-  reconnect(): Promise<void>;
-  /** Lets this tunnel take its listeners, though they led to another device: a person's decision. */
-  take(name: string): void;
-  /** Calls `listener` after changes of tunnels' states: once for all changes of one tick of the event loop. */
-  subscribe(listener: () => void): void;
-  /** Names of the tunnels whose loop has missed its heartbeat. */
-  stuck(): readonly string[];
-  /** Ends all tunnels; resolves when the last one is disconnected. */
-  stop(): Promise<void>;
-}
+export type Supervisor = ReturnType<typeof createSupervisor>;
 
 export interface RunningTunnel {
   readonly spec: TunnelSpec;
@@ -54,7 +31,8 @@ export interface RunningTunnel {
   readonly members?: readonly RunningTunnel[];
 }
 
-export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Supervisor {
+/** Owns the running tunnels. A failure of one never reaches another. */
+export function createSupervisor(deps: Omit<LoopDeps, 'connections'>) {
   const connections = createConnectionPool(deps.clock);
   const changes = createEmitter();
   const oneAtATime = createQueue();
@@ -87,29 +65,42 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
   });
 
   return {
-    apply: (wanted) =>
+    /**
+     * Makes the running tunnels those of the list. An unchanged tunnel is not touched; a changed one keeps running until its replacement
+     * is up. Calls run one after the other.
+     */
+    apply: (wanted: readonly TunnelSpec[]): Promise<Plan> =>
       oneAtATime(async () => {
         const plan = await inSlices(planChange(slots.wanted, wanted));
         courses.begin(wanted, (spec) => byName.has(spec.name) || hasServer(slots, spec));
         await applyNow(slots, courses.chosen(wanted), wanted);
         return plan;
       }),
-    tunnels: () => viewTunnels(slots),
-    retry: (name) => {
+    tunnels: (): readonly RunningTunnel[] => viewTunnels(slots),
+    /** Ends the wait of this tunnel, or of all for null; the answer names those that waited. */
+    retry: (name: string | null): readonly string[] => {
       const chosen = [...alive].filter((loop) => name === null || loop.spec.name === name);
       return [...new Set(chosen.filter((loop) => loop.retryNow()).map((loop) => loop.spec.name))];
     },
-    reconnect: () => oneAtATime(() => reconnectNow(slots)),
-    take: (name) => {
+    /**
+     * A new connection for every tunnel: one that is up runs until its replacement is up, one that is silent or lacks a listener ends
+     * first, one that waits tries at once. Calls run one after the other, in one queue with those of apply().
+     */
+    reconnect: (): Promise<void> => oneAtATime(() => reconnectNow(slots)),
+    /** Lets this tunnel take its listeners, though they led to another device: a person's decision. */
+    take: (name: string): void => {
       for (const { spec } of alive) {
         if (!isMeant(spec.name, name)) continue;
         const owners = deps.device.owners(loginKey(spec));
         for (const listen of remoteListeners(spec)) owners.rememberOurs(listen);
       }
     },
-    subscribe: (listener) => void changes.subscribe(listener),
-    stuck: () => [...alive].filter((loop) => loop.isStuck()).map((loop) => loop.spec.name),
-    stop: async () => {
+    /** Calls `listener` after changes of tunnels' states: once for all changes of one tick of the event loop. */
+    subscribe: (listener: () => void): void => void changes.subscribe(listener),
+    /** Names of the tunnels whose loop has missed its heartbeat. */
+    stuck: (): readonly string[] => [...alive].filter((loop) => loop.isStuck()).map((loop) => loop.spec.name),
+    /** Ends all tunnels; resolves when the last one is disconnected. */
+    stop: async (): Promise<void> => {
       slots.stopped = true;
       courses.stop();
       for (const { handover } of byName.values()) handover?.cancel();

@@ -89,20 +89,7 @@ export interface OwnerMemory {
   remember(key: string, record: OwnerRecord): void;
 }
 
-/** The listeners of one server, as this machine remembers them. */
-export interface Owners {
-  ownership(listen: Endpoint): Ownership;
-  /** Whether this machine never had this one: then it matters which program has it. */
-  isNew(listen: Endpoint): boolean;
-  rememberOurs(listen: Endpoint): void;
-  /** Remembers that another program was seen there. */
-  rememberOther(listen: Endpoint, other: OtherProgram): void;
-  /** Whether a tunnel of this name was up at this server: needed where none of its listeners can be remembered. */
-  wasUp(tunnel: string): boolean;
-  rememberUp(tunnel: string): void;
-  /** Since when (monotonic) this one is watched for the machine that had it: since the first call. */
-  watchedSince(listen: Endpoint, now: number): number;
-}
+export type Owners = ReturnType<typeof ownersAt>;
 
 export interface OwnersByServer {
   /** Those of this server (`user@host:port`). */
@@ -116,24 +103,29 @@ export interface OwnersDeps {
   readonly day: () => string;
 }
 
-export function ownersAt(server: string, { memory, machine, day }: OwnersDeps): Owners {
+/** The listeners of one server, as this machine remembers them. */
+export function ownersAt(server: string, { memory, machine, day }: OwnersDeps) {
   const keyOf = (listen: Endpoint) => listenerKey(server, listen);
   const watchedSince = new Map<string, number>();
   const recall = (listen: Endpoint) => (canBeRemembered(listen) ? memory.recall(keyOf(listen)) : null);
   return {
-    ownership: (listen) => ownershipOf(recall(listen), machine),
-    isNew: (listen) => canBeRemembered(listen) && recall(listen)?.held !== true,
-    rememberOurs: (listen) => {
+    ownership: (listen: Endpoint): Ownership => ownershipOf(recall(listen), machine),
+    /** Whether this machine never had this one: then it matters which program has it. */
+    isNew: (listen: Endpoint): boolean => canBeRemembered(listen) && recall(listen)?.held !== true,
+    rememberOurs: (listen: Endpoint): void => {
       if (canBeRemembered(listen)) memory.remember(keyOf(listen), { held: true, machine, other: null });
     },
-    rememberOther: (listen, other) => {
+    /** Remembers that another program was seen there. */
+    rememberOther: (listen: Endpoint, other: OtherProgram): void => {
       if (!canBeRemembered(listen)) return;
       const next = withOther(recall(listen), machine, other, day());
       if (next !== null) memory.remember(keyOf(listen), next);
     },
-    wasUp: (tunnel) => memory.recall(`${server} ${tunnel}`) !== null,
-    rememberUp: (tunnel) => memory.remember(`${server} ${tunnel}`, { held: true, machine, other: null }),
-    watchedSince: (listen, now) => {
+    /** Whether a tunnel of this name was up at this server: needed where none of its listeners can be remembered. */
+    wasUp: (tunnel: string): boolean => memory.recall(`${server} ${tunnel}`) !== null,
+    rememberUp: (tunnel: string): void => memory.remember(`${server} ${tunnel}`, { held: true, machine, other: null }),
+    /** Since when (monotonic) this one is watched for the machine that had it: since the first call. */
+    watchedSince: (listen: Endpoint, now: number): number => {
       const since = watchedSince.get(keyOf(listen)) ?? now;
       watchedSince.set(keyOf(listen), since);
       return since;
