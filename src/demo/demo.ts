@@ -160,11 +160,8 @@ async function firstAnswer(url: string, signal: AbortSignal): Promise<string | n
 const ANSWER_MS = 15_000;
 
 /** The body of the answer; null where there is none. */
-async function fetchText(url: string, signal: AbortSignal): Promise<string | null> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(2000)]) });
-    return response.ok ? await response.text() : null;
-  } catch {
-    return null;
-  }
+function fetchText(url: string, signal: AbortSignal): Promise<string | null> {
+  return fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(2000)]) })
+    .then((response) => (response.ok ? response.text() : null))
+    .catch(() => null);
 }

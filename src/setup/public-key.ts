@@ -57,11 +57,7 @@ export function publicKeyOf(blob: Buffer, comment: string): PublicKey {
 
 /** The comment in the `.pub` file, because in an encrypted private key it is encrypted too; null where the file holds another key. */
 async function commentBeside(path: string, base64: string): Promise<string | null> {
-  try {
-    const [line = ''] = (await readText(`${path}.pub`)).split('\n', 1);
-    const [, blob, comment] = /^\S+\s+(\S+)\s*(.*)$/.exec(line) ?? [];
-    return blob === base64 ? (comment ?? '') : null;
-  } catch {
-    return null;
-  }
+  const [line = ''] = (await readText(`${path}.pub`).catch(() => '')).split('\n', 1);
+  const [, blob, comment] = /^\S+\s+(\S+)\s*(.*)$/.exec(line) ?? [];
+  return blob === base64 ? (comment ?? '') : null;
 }

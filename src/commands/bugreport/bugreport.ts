@@ -52,12 +52,7 @@ function headOf(now: Date): string {
 
 /** What cannot be read is a finding, too. */
 async function section(title: string, read: () => Promise<string>): Promise<string> {
-  let text: string;
-  try {
-    text = await read();
-  } catch (error) {
-    text = `not available: ${errorText(error)}`;
-  }
+  const text = await read().catch((error: unknown) => `not available: ${errorText(error)}`);
   return `== ${title}\n${escapeLines(text.trimEnd())}\n`;
 }
 

@@ -33,7 +33,7 @@ export async function fleet(servers: readonly string[], options: FleetOptions): 
     try {
       for (;;) {
         const answers = withStandby(await lookAtAll(surveys, questions));
-        print(answers, options);
+        process.stdout.write(textOf(answers, options));
         if (!options.watch) return codeOf(answers, options);
         await sleep(systemClock, WATCH_MS);
       }
@@ -58,16 +58,11 @@ async function lookAtAll(surveys: readonly Survey[], { person }: Questions): Pro
   return answers;
 }
 
-function print(answers: readonly FleetServer[], { json, prometheus, nagios, watch }: FleetOptions): void {
-  process.stdout.write(textOf());
-
-  function textOf(): string {
-    if (json)
-      return `${escapeUnsafeJson(JSON.stringify({ version: VERSION, servers: answers }, null, watch ? 0 : 2))}\n`;
-    if (prometheus) return fleetMetrics(answers);
-    if (nagios) return `${fleetCheck(answers).text}\n`;
-    return `${watch && process.stdout.isTTY ? CLEAR_SCREEN : ''}${formatFleet(answers, wantsColour())}`;
-  }
+function textOf(servers: readonly FleetServer[], { json, prometheus, nagios, watch }: FleetOptions): string {
+  if (json) return `${escapeUnsafeJson(JSON.stringify({ version: VERSION, servers }, null, watch ? 0 : 2))}\n`;
+  if (prometheus) return fleetMetrics(servers);
+  if (nagios) return `${fleetCheck(servers).text}\n`;
+  return `${watch && process.stdout.isTTY ? CLEAR_SCREEN : ''}${formatFleet(servers, wantsColour())}`;
 }
 
 const CLEAR_SCREEN = '\u001b[H\u001b[2J';

@@ -36,7 +36,10 @@ export async function status(config: string | null, name: string | null, options
 
 /** The same after an installation, which has worked whatever the state of the tunnels is. */
 export async function showStatus(config: string): Promise<void> {
-  await status(config, null, { json: false, watch: false }).catch(printUserError);
+  await status(config, null, { json: false, watch: false }).catch((error: unknown) => {
+    if (!(error instanceof UserError)) throw error;
+    printError(error);
+  });
 }
 
 /** As wide and as high as the terminal, with a line for the prompt: worst first, what matters would scroll away. */
@@ -54,9 +57,4 @@ async function mentionOthers(shown: StatusDocument): Promise<void> {
     if (shown.tunnels.some((tunnel) => tunnel.name === name) || (await connectError(path)) !== null) continue;
     report(`another daemon runs here: tunneld status ${name}`);
   }
-}
-
-function printUserError(error: unknown): void {
-  if (!(error instanceof UserError)) throw error;
-  printError(error);
 }

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
+import { orElse } from '../../lib/or-else.ts';
 import { shellQuote } from '../../lib/shell-quote.ts';
 import type { LaunchdJob } from './service.ts';
 
@@ -25,12 +26,10 @@ export function runAtEnd(script: string, env: NodeJS.ProcessEnv): { stop(): void
   (child.stdin as Socket).unref();
   return {
     stop: () => {
-      if (child.pid === undefined || child.exitCode !== null) return;
-      try {
-        process.kill(-child.pid, 'SIGKILL'); // the group: its cat too
-      } catch {
-        // it has exited meanwhile
-      }
+      const { pid, exitCode } = child;
+      // The group: its cat too.
+      if (pid !== undefined && exitCode === null)
+        orElse(() => process.kill(-pid, 'SIGKILL'), 'it has exited meanwhile');
     },
   };
 }
