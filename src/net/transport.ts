@@ -47,7 +47,9 @@ export function createTransport(
     for (const resume of resumed) resume();
   });
   const bytesSent = () => bytesWrittenTo(socket) - socket.writableLength;
-  const congestedBytes = () => (pace.last() === MOST_AT_ONCE ? CONGESTED_BYTES : pace.last());
+  // Of less there is no 'drain': newer versions of Node.js let 64 KiB wait before they speak of any.
+  const congestedBytes = () =>
+    pace.last() === MOST_AT_ONCE ? CONGESTED_BYTES : Math.max(pace.last(), socket.writableHighWaterMark);
   return {
     lost: () => socket.destroyed,
     cork: corkWrites(socket),
