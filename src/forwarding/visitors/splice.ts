@@ -202,8 +202,14 @@ function startDownlink(channel: Channel, socket: DeviceSocket, { count, visitor 
     if (socket.writable && past?.take(chunk) !== true) write(chunk);
   };
   const onLent: Take = (memory, start, end) => {
-    count(direction, end - start);
-    if (socket.writable && past?.takeLent(start, end) !== true) write(memory.subarray(start, end));
+    try {
+      count(direction, end - start);
+      if (socket.writable && past?.takeLent(start, end) !== true) write(memory.subarray(start, end));
+    } catch (cause) {
+      // It is no event, of which guardListeners() would see to it: who called is ssh2's parser.
+      channel.emit('error', new ListenerError('an exception while reading', { cause }));
+      channel.destroy();
+    }
   };
   channel.on('data', onData);
   // The first bytes come through the stream: who looks at them is there (see verify/intercept.ts).

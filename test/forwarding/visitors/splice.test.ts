@@ -48,7 +48,26 @@ test('makes the sender wait when pieces are many and small, as with large ones',
   await until(() => heard === pieces && !channel.isPaused(), { what: 'all of them, and more' });
 });
 
-async function join(t: TestContext, channel: Channel, socket: Socket) {
+test(
+  'ends by its own bug alone, also where data comes past the events of the channel',
+  { timeout: 60_000 },
+  async (t) => {
+    const { channel, visitor, socket, target } = await joinable(t);
+    for (const other of [visitor, target]) other.on('error', () => {});
+    let chunks = 0;
+    const spliced = await join(t, channel, socket, () => {
+      chunks += 1;
+      if (chunks > 1) throw new Error('a bug of a test');
+    });
+    visitor.write('first');
+    await until(() => channel.onLent != null, { what: 'the first bytes' });
+    channel.onLent?.(Buffer.from('second'), 0, 6);
+    assert.equal(await spliced.ended, 'a bug');
+    assert.match(String(spliced.bug()), /a bug of a test/);
+  },
+);
+
+async function join(t: TestContext, channel: Channel, socket: Socket, count = () => {}) {
   const [below] = await pair(t);
   const transport = createTransport(below, { addresses: null, direct: false }, systemClock);
   return splice(channel, socket, {
@@ -56,7 +75,7 @@ async function join(t: TestContext, channel: Channel, socket: Socket) {
     transport,
     clock: systemClock,
     unacknowledged,
-    count: () => {},
+    count,
   });
 }
 
