@@ -39,7 +39,13 @@ export interface ShellSurroundings {
  * the caller to judge whether that says what the script does. Throws NotUnderstood for functions, `case`, here-documents and the like.
  */
 export function shellCommands(text: string, around: ShellSurroundings): readonly ShellCommand[] {
-  return new Script(text, around).read();
+  try {
+    return new Script(text, around).read();
+  } catch (error) {
+    // The stack is full: the parser limits most of what can stand within itself, not all, and a file may read itself.
+    if (error instanceof RangeError) throw new NotUnderstood('too much of it stands within itself');
+    throw error;
+  }
 }
 
 type Place = Pick<ShellCommand, 'nested' | 'alternative'>;
@@ -64,7 +70,8 @@ class Script {
   #line = 0;
 
   constructor(text: string, around: ShellSurroundings) {
-    this.#text = text;
+    // For bash the \r of a line from Windows is a part of its last word.
+    this.#text = text.replaceAll(/\r$/gm, ' ');
     this.#around = around;
     this.#variables = new Map(Object.entries(around.environment));
     this.#directory = around.directory;
@@ -107,7 +114,7 @@ class Script {
         unknown: whyUnknown(words),
         environment: this.#environment(),
         directory: this.#directory,
-        lines: [this.#lineAt(pos), this.#lineAt(end)],
+        lines: [this.#lineAt(pos), this.#lineAt(this.#afterBlanks(end))],
         ...place,
       });
   }
@@ -117,6 +124,14 @@ class Script {
     this.#line += this.#text.slice(this.#at, position).split('\n').length - 1;
     this.#at = position;
     return this.#line;
+  }
+
+  /** Where a line goes on, what ends a command may stand in the next. */
+  #afterBlanks(position: number): number {
+    const blanks = /(?:[ \t]|\\\n)*/y;
+    blanks.lastIndex = position;
+    blanks.test(this.#text);
+    return blanks.lastIndex;
   }
 
   #assign(words: readonly Text[]): void {
@@ -146,8 +161,8 @@ class Script {
     return Object.fromEntries([...this.#variables].filter((entry): entry is [string, string] => entry[1] !== null));
   }
 
-  #assignment({ name, value, append }: Assignment): Text {
-    const isKnown = value.type === 'Word' && append !== true;
+  #assignment({ name, value, index, append }: Assignment): Text {
+    const isKnown = value.type === 'Word' && index === undefined && append !== true;
     const texts = isKnown ? this.#textsOf(value) : [unknownText(`the variable ${name}`)];
     return joined([plainText(`${name}=`), ...texts]);
   }
@@ -168,7 +183,7 @@ class Script {
     const texts = parts?.flatMap((part) => this.#textsIn(part, false)) ?? [plainText(value)];
     const [first, ...rest] = texts;
     if (first === undefined || !/^~(?:\/|$)/.test(text)) return texts;
-    return [{ ...first, text: first.text.replace('~', this.#variables.get('HOME') ?? '~') }, ...rest];
+    return [{ ...first, text: `${this.#variables.get('HOME') ?? '~'}${first.text.slice(1)}` }, ...rest];
   }
 
   #textsIn(part: WordPart, quoted: boolean): readonly Text[] {
