@@ -29,7 +29,7 @@ function keeperOf(
   if (text instanceof Error) return keeper(file, '', account, [], `it cannot be read: ${text.message}`);
   // A property list that is not XML has it, too, where it is text.
   if (!/\bssh\b|autossh|\.sh\b/.test(text)) return null;
-  const job = orElse(() => parse(text) as Job | null, null);
+  const job = jobIn(text);
   if (job === null)
     return /autossh|\/ssh\b/.test(text)
       ? keeper(file, '', account, [], `it is not XML: plutil -convert xml1 ${file}`)
@@ -61,6 +61,16 @@ function textAt(file: string, machine: OldMachine): string | Error {
 
 /** A property list in XML (plist(5)). */
 type Job = Readonly<Record<string, unknown>>;
+
+/** Null for anything but a dictionary. */
+function jobIn(text: string): Job | null {
+  const body = /<plist\b[^>]*>([^]*)<\/plist>/.exec(text.replaceAll(/<!--[^]*?-->/g, ''))?.[1];
+  if (body === undefined) return null;
+  // The parser knows hexadecimal digits in lower case, and takes a list that is not closed for one of its parts, unless it is within another.
+  const list = `<array>${body.replaceAll(/&#x[\dA-F]+;/gi, (digits) => digits.toLowerCase())}</array>`;
+  const job: unknown = orElse(() => (parse(list) as unknown[])[0], null);
+  return typeof job === 'object' && !Array.isArray(job) ? (job as Job | null) : null;
+}
 
 function commandsOf(job: Job, user: string, machine: OldMachine) {
   const given = job['ProgramArguments'];

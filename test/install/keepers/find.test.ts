@@ -235,8 +235,14 @@ test('finds the jobs of launchd, with comments, shells and users', () => {
       '<key>UserName</key><string>pi</string>',
       array('/opt/homebrew/bin/autossh', '-M', '0', '-N', '-R', '1:a:1', 'relay').replace(
         '<string>-N',
-        '<!-- ssh -->\n<string>-N',
+        '<!-- ssh -->\n<string><!-- no shell -->&#x2D;N',
       ),
+    ),
+    // Not closed: its last part alone would be read, which is a job without a command.
+    '/Library/LaunchDaemons/h.plist': plist('<key>A</key><dict>', array('/usr/bin/ssh', '-N', '-R', '4:a:1', 'relay')),
+    '/Library/LaunchDaemons/i.plist': plist(array('/usr/bin/ssh', '-N', '-R', '5:a:1', 'relay')).replace(
+      '</plist>',
+      '',
     ),
     '/home/pi/Library/LaunchAgents/b.plist': plist(
       array('/bin/sh', '-c', 'exec ssh -i ~/.ssh/key -T -R 2:a:1 &quot;me&amp;you@relay&quot;'),
@@ -260,6 +266,10 @@ test('finds the jobs of launchd, with comments, shells and users', () => {
   };
   assert.deepEqual(found({ ...files, [binary]: '', [closed]: '' }, { platform: 'darwin', text }), [
     ['/Library/LaunchDaemons/a.plist', 'pi: autossh -M 0 -N -R 1:a:1 relay'],
+    ...['h', 'i'].map((name) => [
+      `/Library/LaunchDaemons/${name}.plist`,
+      `not understood: it is not XML: plutil -convert xml1 /Library/LaunchDaemons/${name}.plist`,
+    ]),
     ['/home/pi/Library/LaunchAgents/b.plist', 'pi: ssh -i /home/pi/.ssh/key -T -R 2:a:1 me&you@relay'],
     [
       '/home/pi/Library/LaunchAgents/c.plist',
