@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assessHealth } from '../src/status/health.ts';
 import { atOnce } from '../src/lib/async/slices.ts';
-import { planChange } from '../src/supervisor/plan.ts';
+import { planChange } from '../src/supervisor/plan-change.ts';
 import { formatInDetail, formatStatus, PLAIN } from '../src/commands/text/status-text.ts';
 import { MAX_LISTED, statusDocument, summaryLine } from '../src/status/document.ts';
 import type { RunningTunnel } from '../src/supervisor/supervisor.ts';

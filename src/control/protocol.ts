@@ -1,7 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import * as z from 'zod/mini';
 import type { Endpoint } from '../model/endpoint.ts';
-import type { Plan } from '../supervisor/plan.ts';
+import type { Plan } from '../supervisor/plan-change.ts';
 import type { HistoryDocument } from '../history/document.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { orElse } from '../lib/or-else.ts';

@@ -18,7 +18,7 @@ import { VERSION } from '../lib/version.ts';
 import { summaryLine } from '../status/document.ts';
 import { wholeTunnels } from '../supervisor/whole-tunnels.ts';
 import { createSupervisor, type RunningTunnel, type Supervisor } from '../supervisor/supervisor.ts';
-import type { LoopDeps } from '../supervisor/tunnel-runner.ts';
+import type { LoopDeps } from '../supervisor/loop.ts';
 import { createSuspects } from '../supervisor/suspects.ts';
 import { createIdentityCache } from '../connection/auth/identity-cache.ts';
 import type { Problems } from './problems.ts';

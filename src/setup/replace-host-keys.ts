@@ -4,7 +4,7 @@ import { basename, dirname } from 'node:path';
 import { checkForeignLinks } from '../lib/files/path-owner.ts';
 import { isAboutOnly } from '../connection/known-hosts/edit.ts';
 import { appendKnownHosts, rewriteKnownHosts } from '../connection/known-hosts/file.ts';
-import { type HostQuery, knownHostsLine } from '../connection/known-hosts/check.ts';
+import { type HostQuery, knownHostsLine } from '../connection/known-hosts/check-host-key.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { inDirectory } from '../lib/files/open-directory.ts';
 import { createFile } from '../lib/files/create-file.ts';

@@ -1,4 +1,4 @@
-import { checkHostKey, type HostQuery, knownHostsLine } from '../connection/known-hosts/check.ts';
+import { checkHostKey, type HostQuery, knownHostsLine } from '../connection/known-hosts/check-host-key.ts';
 import { appendKnownHosts, loadKnownHosts } from '../connection/known-hosts/file.ts';
 import { SPARE_COMMENT } from '../connection/known-hosts/parse.ts';
 import { SPARE_LINE, spareKeyIn } from './script/spare-host-key.ts';

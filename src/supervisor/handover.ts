@@ -1,6 +1,6 @@
 import type { Clock } from '../lib/async/clock.ts';
 import type { ForwardSpec } from '../model/spec.ts';
-import type { Loop } from './tunnel-runner.ts';
+import type { Loop } from './loop.ts';
 import { conflicting } from './conflicts.ts';
 
 /** Listeners that pass from the predecessors of a tunnel to their replacement. */

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { TunnelSpec } from '../model/spec.ts';
 import { startHandover, type Handover } from './handover.ts';
 import { judgeHandover } from './judge-handover.ts';
-import { startLoop, type Loop, type LoopDeps } from './tunnel-runner.ts';
+import { startLoop, type Loop, type LoopDeps } from './loop.ts';
 
 /** A tunnel of the configuration. */
 export interface Slot {

@@ -10,9 +10,9 @@ import { formatServer, initialState, type TunnelState } from '../model/state.ts'
 import { createCourses } from './courses.ts';
 import type { Sight } from './failover.ts';
 import { advanceHandover, endLoop, startSlot, type Slots, type Slot } from './slots.ts';
-import { planChange, type Plan } from './plan.ts';
+import { planChange, type Plan } from './plan-change.ts';
 import { planReplacement } from './replacement.ts';
-import type { Loop, LoopDeps } from './tunnel-runner.ts';
+import type { Loop, LoopDeps } from './loop.ts';
 
 export type Supervisor = ReturnType<typeof createSupervisor>;
 

@@ -16,7 +16,7 @@ import { daemonAccount } from '../../src/commands/find/daemon-account.ts';
 import { giveFile, knownHostsProblems } from '../../src/doctor/known-hosts-access.ts';
 import { replaceHostKeys } from '../../src/setup/replace-host-keys.ts';
 import { appendKnownHosts, rewriteKnownHosts } from '../../src/connection/known-hosts/file.ts';
-import { hostQuery } from '../../src/connection/known-hosts/check.ts';
+import { hostQuery } from '../../src/connection/known-hosts/check-host-key.ts';
 import { startSshd } from '../support/sshd.ts';
 import { specFor } from '../support/tunnel.ts';
 import { tempDir } from '../support/until.ts';

@@ -17,7 +17,7 @@ import { suite, test, type TestContext } from 'node:test';
 import { systemEnvironment } from '../../src/config/input/environment.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { readLines } from '../../src/config/ssh-config/file.ts';
-import { hostQuery } from '../../src/connection/known-hosts/check.ts';
+import { hostQuery } from '../../src/connection/known-hosts/check-host-key.ts';
 import { appendKnownHosts, loadKnownHosts, rewriteKnownHosts } from '../../src/connection/known-hosts/file.ts';
 import { loadRevokedKeys } from '../../src/connection/known-hosts/revoked-keys.ts';
 import { createFile } from '../../src/lib/files/create-file.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { hostQuery, knownHostsLine } from '../../src/connection/known-hosts/check.ts';
+import { hostQuery, knownHostsLine } from '../../src/connection/known-hosts/check-host-key.ts';
 import { replaceHostKeys } from '../../src/setup/replace-host-keys.ts';
 import { tempDir } from '../support/until.ts';
 

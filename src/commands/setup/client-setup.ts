@@ -1,6 +1,6 @@
 import { administrator } from '../find/administrator.ts';
 import { systemEnvironment } from '../../config/input/environment.ts';
-import { hostQuery, knownHostsLine } from '../../connection/known-hosts/check.ts';
+import { hostQuery, knownHostsLine } from '../../connection/known-hosts/check-host-key.ts';
 import { loadKnownHosts } from '../../connection/known-hosts/file.ts';
 import { matchesHost } from '../../connection/known-hosts/match.ts';
 import { readHostKeyLines } from '../../host/host-keys.ts';

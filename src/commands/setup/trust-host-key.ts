@@ -19,7 +19,7 @@ import { describeEntry, where } from '../../connection/known-hosts/explain.ts';
 import { fingerprint } from '../../connection/known-hosts/key-blob.ts';
 import { matchesHost } from '../../connection/known-hosts/match.ts';
 import type { KnownHostsEntry, KnownHostsProblem } from '../../connection/known-hosts/parse.ts';
-import { checkHostKey, type HostKeyVerdict, type HostQuery } from '../../connection/known-hosts/check.ts';
+import { checkHostKey, type HostKeyVerdict, type HostQuery } from '../../connection/known-hosts/check-host-key.ts';
 import { askFor, type Questions } from '../text/prompt.ts';
 
 /** New keys are written to the first of the user's files; there must be one. */

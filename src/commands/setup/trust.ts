@@ -5,7 +5,7 @@ import { errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { scanHostCertificate, scanHostKeys, type ScanConnection } from '../../setup/scan-host-keys.ts';
 import { STATIC_DEVICE } from '../../net/device.ts';
-import { hostQuery } from '../../connection/known-hosts/check.ts';
+import { hostQuery } from '../../connection/known-hosts/check-host-key.ts';
 import { openRouteOnce } from '../../connection/route/route-once.ts';
 import { isMeant } from '../../model/redundancy.ts';
 import type { TunnelSpec } from '../../model/spec.ts';

@@ -1,5 +1,5 @@
 import { TunnelFailure } from '../../model/failure.ts';
-import type { HostKeyVerdict, HostQuery } from './check.ts';
+import type { HostKeyVerdict, HostQuery } from './check-host-key.ts';
 import { fingerprint, keyTypeOf } from './key-blob.ts';
 import type { KnownHostsEntry, KnownHostsProblem } from './parse.ts';
 import { firstFew } from '../../lib/text.ts';

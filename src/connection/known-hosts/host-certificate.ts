@@ -1,7 +1,7 @@
 import { printable } from '../../lib/text.ts';
 import { type Certificate, FOREVER, isSigned, LAST_SECOND } from '../ssh/certificate.ts';
 import type { HostCertificate } from '../../model/host-certificate.ts';
-import { isAbout, type HostQuery } from './check.ts';
+import { isAbout, type HostQuery } from './check-host-key.ts';
 import { listed } from './explain.ts';
 import { fingerprint, keyTypeOf } from './key-blob.ts';
 import { matchesGlob } from '../../lib/glob.ts';

@@ -11,7 +11,14 @@ import { loadKnownHosts } from './file.ts';
 import { authoritiesOf, checkHostCertificate, describeCertificate, isSound } from './host-certificate.ts';
 import { isCertificateType, keyTypeOf, rsaBits } from './key-blob.ts';
 import type { KnownHostsEntry } from './parse.ts';
-import { checkHostKey, entriesAbout, hostQuery, knownHostsLine, knownKeyTypes, type HostQuery } from './check.ts';
+import {
+  checkHostKey,
+  entriesAbout,
+  hostQuery,
+  knownHostsLine,
+  knownKeyTypes,
+  type HostQuery,
+} from './check-host-key.ts';
 import { loadRevokedKeys, type RevocationCheck } from './revoked-keys.ts';
 import { includes, type KnownHost, MAX_ANNOUNCED_KEYS, rememberHostKeys, updateHostKeys } from './update-host-keys.ts';
 import type { ServerSpec } from '../../model/spec.ts';

@@ -1,7 +1,7 @@
 import type { Logger } from '../../lib/log/log.ts';
 import { errorText } from '../../lib/text.ts';
 import type { ServerSpec } from '../../model/spec.ts';
-import { checkHostKey, knownHostsLine, type HostQuery } from './check.ts';
+import { checkHostKey, knownHostsLine, type HostQuery } from './check-host-key.ts';
 import { isAboutOnly } from './edit.ts';
 import { appendKnownHosts, rewriteKnownHosts } from './file.ts';
 import { fingerprint, isCompleteKey, keyTypeOf } from './key-blob.ts';

@@ -8,7 +8,7 @@ import { asFailure, type TunnelFailure } from '../../model/failure.ts';
 import { formatEndpoint, type Endpoint } from '../../model/endpoint.ts';
 import type { ForwardSpec } from '../../model/spec.ts';
 import { resetSocket } from '../../net/streams/reset-socket.ts';
-import { runVisit, type VisitOptions } from './proxied-connection.ts';
+import { runVisit, type VisitOptions } from './visit.ts';
 import { negotiate, type SocksRequest } from './socks-handshake.ts';
 
 /**

@@ -7,7 +7,7 @@ import { resetSocket } from '../../net/streams/reset-socket.ts';
 import { negotiate } from './socks-handshake.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { Visitor } from '../../connection/ssh/connection.ts';
-import { runVisit, type VisitOptions } from './proxied-connection.ts';
+import { runVisit, type VisitOptions } from './visit.ts';
 import type { DeviceSocket } from '../../net/streams/device-socket.ts';
 
 /**

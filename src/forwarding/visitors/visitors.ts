@@ -12,7 +12,7 @@ import type { TunnelSpec } from '../../model/spec.ts';
 import type { SshConnection, Visitor } from '../../connection/ssh/connection.ts';
 import { type Counters, type ForwardState, reportFailure, type TunnelState } from '../../model/state.ts';
 import { serveVisitor } from './remote-visitor.ts';
-import type { VisitOptions } from './proxied-connection.ts';
+import type { VisitOptions } from './visit.ts';
 import type { VisitLog } from './visit-log.ts';
 import { createVisits, type Visit, type Visits } from './visits.ts';
 

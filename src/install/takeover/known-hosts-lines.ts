@@ -1,4 +1,4 @@
-import { hostQuery, knownKeyTypes } from '../../connection/known-hosts/check.ts';
+import { hostQuery, knownKeyTypes } from '../../connection/known-hosts/check-host-key.ts';
 import { authoritiesOf } from '../../connection/known-hosts/host-certificate.ts';
 import { matchesHost } from '../../connection/known-hosts/match.ts';
 import { parseKnownHosts } from '../../connection/known-hosts/parse.ts';

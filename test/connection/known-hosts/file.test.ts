@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { after, beforeEach, describe, test } from 'node:test';
 import { errorCode } from '../../../src/lib/text.ts';
 import { appendKnownHosts, loadKnownHosts } from '../../../src/connection/known-hosts/file.ts';
-import { checkHostKey, hostQuery, knownHostsLine } from '../../../src/connection/known-hosts/check.ts';
+import { checkHostKey, hostQuery, knownHostsLine } from '../../../src/connection/known-hosts/check-host-key.ts';
 import { keyText, testKey } from '../../support/known-hosts-keys.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'tunneld-known-hosts-file-'));

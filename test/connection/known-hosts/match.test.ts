@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { fingerprint, keyTypeOf } from '../../../src/connection/known-hosts/key-blob.ts';
 import { matchesHost } from '../../../src/connection/known-hosts/match.ts';
 import { parseKnownHosts } from '../../../src/connection/known-hosts/parse.ts';
-import { checkHostKey, hostQuery } from '../../../src/connection/known-hosts/check.ts';
+import { checkHostKey, hostQuery } from '../../../src/connection/known-hosts/check-host-key.ts';
 import { writeRsaKey } from '../../support/rsa-key.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { keyText, testKey } from '../../support/known-hosts-keys.ts';

@@ -6,6 +6,12 @@ import type { Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import type { Outcome } from './outcome.ts';
 
+/** How `init --from` was called. */
+export interface FromOptions {
+  readonly dryRun: boolean;
+  readonly yes: boolean;
+}
+
 /** Those that `what` names: `autossh` all, else the name or file of one. Throws a UserError where it names none. */
 export function chosenKeepers(all: readonly Keeper[], what: string): readonly Keeper[] {
   if (/^(?:autossh|ssh|all)$/.test(what)) return all;

@@ -1,4 +1,4 @@
-import { hostQuery, knownKeyTypes } from '../../../connection/known-hosts/check.ts';
+import { hostQuery, knownKeyTypes } from '../../../connection/known-hosts/check-host-key.ts';
 import { loadKnownHosts } from '../../../connection/known-hosts/file.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';

@@ -22,14 +22,16 @@ import { isInOwnUnit, runInOwnUnit } from '../../service/takeover/own-unit.ts';
 import { applySteps, printChanges } from '../../text/changes-text.ts';
 import type { Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
-import { chosenKeepers, confirmTaking, describeKeeper, noteTaken, reportFound } from './chosen-keepers.ts';
+import {
+  chosenKeepers,
+  confirmTaking,
+  describeKeeper,
+  noteTaken,
+  reportFound,
+  type FromOptions,
+} from './chosen-keepers.ts';
 import { RUN_AT_END, takeOverKeepers } from './take-over-keepers.ts';
 import type { Outcome } from './outcome.ts';
-
-export interface FromOptions {
-  readonly dryRun: boolean;
-  readonly yes: boolean;
-}
 
 /**
  * Takes over what keeps ssh tunnels up on this machine: `what` is `autossh` for all that is found, or the name or file of one. The old ones

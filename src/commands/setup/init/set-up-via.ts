@@ -1,4 +1,4 @@
-import { hostQuery } from '../../../connection/known-hosts/check.ts';
+import { hostQuery } from '../../../connection/known-hosts/check-host-key.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
 import { SPARE_FILE } from '../../../server-rules/server-setup.ts';
 import { pinSpare } from '../../../setup/spare-host-key.ts';

@@ -3,7 +3,12 @@ import { describe, test } from 'node:test';
 import { TunnelFailure } from '../../../src/model/failure.ts';
 import { fingerprint, keyTypeOf } from '../../../src/connection/known-hosts/key-blob.ts';
 import { parseKnownHosts } from '../../../src/connection/known-hosts/parse.ts';
-import { checkHostKey, hostQuery, knownHostsLine, knownKeyTypes } from '../../../src/connection/known-hosts/check.ts';
+import {
+  checkHostKey,
+  hostQuery,
+  knownHostsLine,
+  knownKeyTypes,
+} from '../../../src/connection/known-hosts/check-host-key.ts';
 import { keyText, sshStrings, testKey } from '../../support/known-hosts-keys.ts';
 
 const key = testKey('ssh-ed25519', 'server');
