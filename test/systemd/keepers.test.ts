@@ -101,6 +101,20 @@ test('takes over what keeps tunnels up, whatever it is, and leaves all as it was
     );
   });
 
+  await t.test('names no changes when the service cannot be installed', async () => {
+    mkdirSync(box.path('/tmp/old'));
+    write(
+      '/tmp/old/systemctl',
+      '#!/bin/sh\nif [ "$1" = --version ]; then echo "systemd 249 (249)"; else exec /usr/bin/systemctl "$@"; fi\n',
+      0o755,
+    );
+    const path = 'PATH=/tmp/old:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+    const { code, stdout } = await box.run('env', path, 'tunneld', 'init', '--from', 'autossh', '--yes', '--json');
+    const { changed, changes, configuration, error } = JSON.parse(stdout) as Readonly<Record<string, unknown>>;
+    assert.deepEqual([code, changed, changes, configuration], [1, false, [], null]);
+    assert.match(String(error), /systemd/);
+  });
+
   await t.test('brings all back when the service does not start', async () => {
     mkdirSync(box.path('/etc/systemd/system/service.d'));
     const refuse = '/etc/systemd/system/service.d/refuse.conf';

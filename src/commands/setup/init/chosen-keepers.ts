@@ -37,15 +37,17 @@ export function reportFound({ taken, left }: SortedKeepers): void {
   for (const { keeper, why } of left) report(`${keeper.name} is left as it is: ${why}`);
 }
 
-/** Notes what would be taken over; false where there is nothing. `file` is the configuration that has it then. */
-export function noteTaken({ taken, left }: SortedKeepers, file: string, outcome: Outcome): boolean {
-  if (taken.length === 0) {
+/** Whether there is anything to take over; says so where there is nothing. */
+export function hasTaken({ taken, left }: SortedKeepers): boolean {
+  if (taken.length === 0)
     report(left.length > 0 ? 'nothing was changed' : 'nothing to do: nothing here keeps an ssh tunnel up');
-    return false;
-  }
+  return taken.length > 0;
+}
+
+/** To be called when all is planned. `file` is the configuration that has what is taken over. */
+export function noteTaken({ taken }: SortedKeepers, file: string, outcome: Outcome): void {
   outcome.file = file;
   outcome.changes.push(...taken.map((keeper) => `take over ${describeKeeper(keeper)}`));
-  return true;
 }
 
 /** Rejects with a UserError where they are not to be replaced. */

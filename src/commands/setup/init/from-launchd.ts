@@ -10,7 +10,7 @@ import { outliveTerminal } from '../../daemon/apply.ts';
 import { daemonEnvironment, requestedService } from '../../service/launchd-service.ts';
 import type { Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
-import { confirmTaking, noteTaken, reportFound, type FromOptions } from './chosen-keepers.ts';
+import { confirmTaking, hasTaken, noteTaken, reportFound, type FromOptions } from './chosen-keepers.ts';
 import { planJobs } from './launchd-plan.ts';
 import { successorOf } from './launchd-successor.ts';
 import type { Outcome } from './outcome.ts';
@@ -35,7 +35,8 @@ export async function initFromLaunchd(
     const plan = await planJobs(what, service, daemonEnvironment(service, caller));
     reportFound(plan);
     const result = plan.left.length > 0 ? EXIT.failed : EXIT.ok;
-    if (!noteTaken(plan, service.config, outcome)) return result;
+    if (!hasTaken(plan)) return result;
+    noteTaken(plan, service.config, outcome);
     if (options.dryRun) {
       for (const { name } of plan.taken) process.stdout.write(`would stop and disable ${name}\n`);
       process.stdout.write(`would write ${service.config}:\n${plan.yaml}`);

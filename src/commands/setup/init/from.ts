@@ -26,6 +26,7 @@ import {
   chosenKeepers,
   confirmTaking,
   describeKeeper,
+  hasTaken,
   noteTaken,
   reportFound,
   type FromOptions,
@@ -116,7 +117,7 @@ async function work(
     reportFound(sorted);
     for (const { name } of idle) report(`${name} is left as it is: it neither runs nor starts by itself`);
   }
-  if (!noteTaken(sorted, CONFIG, outcome)) return result;
+  if (!hasTaken(sorted)) return result;
   const program = await thisProgram(process.execPath, process.argv[1] ?? '');
   const plan = await planSystem({ copyFrom: null, program, here, run: runProgram, config: from });
   const changes = await changesOf(plan.steps, runProgram);
@@ -124,6 +125,7 @@ async function work(
     const code = await takeOverKeepers(plan, from, changes, machine);
     return code === EXIT.ok ? result : code;
   }
+  noteTaken(sorted, CONFIG, outcome);
   for (const note of plan.notes) report(note);
   if (dryRun) return showOnly(from, changes);
   if (!yes && !questions.interactive) printChanges(changes);
