@@ -179,8 +179,12 @@ class Script {
     return words.filter((texts) => texts.length > 0).map(joined);
   }
 
-  #textsOf({ text, value, parts }: Word): readonly Text[] {
-    const texts = parts?.flatMap((part) => this.#textsIn(part, false)) ?? [plainText(value)];
+  /** `splits` is for what is not quoted in the word itself. */
+  #textsOf({ text, value, parts }: Word, quoted = false, splits = false): readonly Text[] {
+    const literal = { type: 'Literal', value, text } as const;
+    const texts = (parts ?? [literal]).flatMap((part) =>
+      part.type === 'Literal' ? [{ ...plainText(part.value), splits }] : this.#textsIn(part, quoted),
+    );
     const [first, ...rest] = texts;
     if (first === undefined || !/^~(?:\/|$)/.test(text)) return texts;
     return [{ ...first, text: `${this.#variables.get('HOME') ?? '~'}${first.text.slice(1)}` }, ...rest];
@@ -218,14 +222,15 @@ class Script {
   #expansion({ text, parameter, prefix, index, operation }: ParameterExpansionPart, quoted: boolean): readonly Text[] {
     const isDefault = operation?.type === 'Default' && /^:?-$/.test(operation.operator);
     if ((prefix ?? index) !== undefined || (operation !== undefined && !isDefault)) return [unknownText(text)];
-    return this.#valueOf(parameter, quoted, isDefault ? this.#textsOf(operation.operand) : null);
+    if (operation?.operator === '-' && this.#variables.get(parameter) === '') return [];
+    return this.#valueOf(parameter, quoted, isDefault ? this.#textsOf(operation.operand, quoted, !quoted) : null);
   }
 
   #valueOf(name: string, quoted: boolean, fallback: readonly Text[] | null = null): readonly Text[] {
     if (!/^\w+$/.test(name)) return [unknownText(`$${name}`)];
     const value = /^\d+$/.test(name) ? (this.#around.parameters?.[Number(name) - 1] ?? '') : this.#variables.get(name);
     if (value) return [{ ...plainText(value), splits: !quoted }];
-    if (fallback !== null && value !== null) return fallback.map((text) => ({ ...text, splits: !quoted }));
+    if (fallback !== null && value !== null) return fallback;
     // An unset variable is empty in a shell; here it may be one of the login's or of the service manager's.
     return value === '' ? [] : [unknownText(`the variable ${name}`)];
   }

@@ -36,6 +36,20 @@ test('does not take an element of an array for the variable, nor a dollar of a h
   assert.deepEqual(commands('ssh -i ~/key relay')[0]?.words, ['ssh', '-i', '/h$&h/key', 'relay']);
 });
 
+test('takes the default of a variable as the shell does, with its quotes and with what cannot be known of it', () => {
+  const rows = [
+    ['ssh ${A:-"b c"} ${A:-d e}f', ['ssh', 'b c', 'd', 'ef'], null],
+    ['ssh "${A:-b c}"', ['ssh', 'b c'], null],
+    ['A=; ssh ${A-b} c', ['ssh', 'c'], null],
+    ['ssh ${A:-$(hostname)}', ['ssh', ''], 'the output of another command'],
+    ['ssh ${A:-$B} c', ['ssh', '', 'c'], 'the variable B'],
+  ] as const;
+  for (const [text, words, unknown] of rows) {
+    const [command] = commands(text);
+    assert.deepEqual([command?.words, command?.unknown], [words, unknown], text);
+  }
+});
+
 test('does not understand what stands within itself without end', () => {
   assert.throws(() => commands(`${'f() '.repeat(30_000)} ssh relay`), NotUnderstood);
   assert.throws(() => commands('. /again', () => '. /again'), NotUnderstood);
