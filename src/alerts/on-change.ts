@@ -30,7 +30,10 @@ interface Watched {
   cancel: () => void;
 }
 
-/** A program runs when a tunnel has gone down or come up, and stayed so. One runs at a time; of several changes of one tunnel that wait for it only the last counts. */
+/**
+ * A program runs when a tunnel has gone down or come up, and stayed so. One runs at a time; of several changes of one tunnel that wait for it
+ * only the last counts.
+ */
 export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeHookDeps) {
   let config: OnChangeConfig = { command: null, afterMs: 0 };
   let latest: readonly RunningTunnel[] = [];

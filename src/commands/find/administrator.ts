@@ -8,8 +8,8 @@ import { wrongUsage } from '../../lib/user-error.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 
 /**
- * The login of an administrator, `[me@]server[:port]`, as ssh would do it in this environment, by default the caller's, with its ssh_config, agent, default keys
- * and known_hosts. Throws a UserError where `destination` names no server; `option` is what gave it.
+ * The login of an administrator, `[me@]server[:port]`, as ssh would do it in this environment, by default the caller's, with its ssh_config,
+ * agent, default keys and known_hosts. Throws a UserError where `destination` names no server; `option` is what gave it.
  */
 export async function administrator(
   destination: string,

@@ -32,7 +32,8 @@ interface Chosen {
 
 /**
  * The setups of all devices in a directory. Each device is a directory with its `config.yaml`, the `.pub` files of its tunnels' keys and, so
- * that `tunneld fleet` can verify it, of its SSH server; nothing secret. `server` is as all of them reach it. Throws a UserError where two devices want one user or one port.
+ * that `tunneld fleet` can verify it, of its SSH server; nothing secret. `server` is as all of them reach it. Throws a
+ * UserError where two devices want one user or one port.
  */
 export async function devicesOf(directory: string, chosen: Chosen) {
   const names = (await entriesOf(directory)).filter((entry) => entry.isDirectory());

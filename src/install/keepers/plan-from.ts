@@ -87,8 +87,7 @@ export async function sortKeepers<K extends Keeper>(
 
 /**
  * Adds tunnels to a configuration; those of a takeover that was interrupted are there already. `specs` are those of it that do what was
- * wanted. Throws where the `defaults` of the file,
- * which hold for what is added, too, would make another tunnel of one.
+ * wanted. Throws where the `defaults` of the file, which hold for what is added, too, would make another tunnel of one.
  */
 export async function withTunnels(
   text: string | null,
