@@ -70,7 +70,7 @@ const LONGEST = [
 ];
 
 /** Some of them wait for others most of the time: with fewer at once a sixth of the processors' time was left. */
-const AT_ONCE = 3 * availableParallelism();
+const AT_ONCE = 3 * availableParallelism() + 1;
 
 /** In so many processes run those that start no programs, for each is a quarter of a second of a processor before its first test. */
 const TOGETHER = 4 * availableParallelism();
@@ -128,6 +128,14 @@ function shared(names: readonly string[], what: string, count: number): readonly
     writeFileSync(file, own.map((name) => `import './${name}.test.js';\n`).join(''));
     return file;
   });
+}
+
+/** Of the two in turn, as evenly as their numbers allow. */
+function mixed(some: readonly string[], others: readonly string[]): readonly string[] {
+  const placed = [some, others].flatMap((list) =>
+    list.map((name, index) => ({ name, at: (index + 0.5) / list.length })),
+  );
+  return placed.toSorted((a, b) => a.at - b.at).map(({ name }) => name);
 }
 
 /** A command that runs beside the tests, which leave the processors some time: it fails them all, and says at the end what it said. */
@@ -198,10 +206,11 @@ const long = [
   ...ownProcess(longest.filter((name) => alone.includes(name))),
 ];
 const single = ownProcess(alone.filter((name) => !longest.includes(name)));
-// Those that start programs wait most, one file after the other, which must not come last; nor must the others, which compute longest.
+// Those that start programs wait most, one file after the other, which must not come last; beside the long ones, of which many wait at the
+// same time, are those that only compute.
 const files =
   level === 'all'
-    ? [...long.slice(0, AT_ONCE), ...programs, ...long.slice(AT_ONCE), ...quick, ...single]
+    ? [...long.slice(0, AT_ONCE), ...programs, ...mixed(long.slice(AT_ONCE), quick), ...single]
     : [...long, ...quick, ...single];
 
 // Node reads all those certificates whenever it starts, which can double that time, in programs that start by the hundred and ask nobody in
