@@ -59,8 +59,7 @@ export class BoundedAgent {
         received = Buffer.concat([received, chunk as Buffer]);
         const length = received.length < 4 ? 0 : received.readUInt32BE();
         if (length > MAX_ANSWER_BYTES) throw new Error(`its answer has ${length} bytes`);
-        if (received.length >= 4 && received.length >= 4 + length)
-          return body(received.subarray(4, 4 + length), expected);
+        if (received.length >= 4 + length) return body(received.subarray(4, 4 + length), expected);
       }
       throw new Error('the agent closed the connection');
     } finally {

@@ -42,15 +42,16 @@ export function ownTick(): Promise<void> {
 
 /** Of many callers at once a few go on in each tick of the event loop. Null for the first few: what is rare goes on at once. */
 export function fewPerTick(): Promise<void> | null {
-  if (later.length === 0 && begunIn !== loopIteration()) {
-    begunIn = loopIteration();
-    begun = 0;
+  if (later.length === 0) {
+    const iteration = loopIteration();
+    if (begunIn !== iteration) begun = 0;
+    begunIn = iteration;
+    if (begun < FEW) {
+      begun += 1;
+      return null;
+    }
+    setImmediate(beginNextFew);
   }
-  if (later.length === 0 && begun < FEW) {
-    begun += 1;
-    return null;
-  }
-  if (later.length === 0) setImmediate(beginNextFew);
   return new Promise((resolve) => later.push(resolve));
 }
 
