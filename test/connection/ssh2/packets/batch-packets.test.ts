@@ -136,10 +136,7 @@ describe('past its stream, a channel', () => {
 
   async function open(t: TestContext, target: TestTarget, changes: Partial<TunnelSpec> = {}) {
     const connection = await connectTo(t, sshd, () => {}, sshd.port, ownTurns(), changes);
-    t.after(async () => {
-      await target.close();
-      console.error('closed');
-    });
+    t.after(() => target.close());
     const to = { type: 'tcp', host: '127.0.0.1', port: target.port } as const;
     const channel = await connection.open(to, { address: '127.0.0.1', port: 1 });
     const inside = channel as unknown as { readonly outgoing: { window: number }; readonly _client: Inside };
