@@ -16,7 +16,7 @@ export class UserError extends Error {
   }
 }
 
-/** What was asked for in a way that cannot be meant. */
+/** The command line is wrong: the exit code says so, too. */
 export function wrongUsage(message: string, options?: ErrorOptions): UserError {
   return new UserError(message, EXIT.usage, options);
 }

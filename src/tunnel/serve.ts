@@ -77,7 +77,7 @@ function trackForwards({ spec, deps }: SessionTunnel) {
       onMissing(index, { state: 'pending', verified: 'unknown' });
       updatePhase();
     },
-    /** The listener has had a first answer: until all have, the tunnel is not up. */
+    /** The listener had an answer: until all have had one, the tunnel is not up. */
     onAnswered: (index: number): void => {
       unanswered.delete(index);
       updatePhase();

@@ -10,8 +10,8 @@ export const FIND_WAY_TO_ROOT =
   'if [ "$(id -u)" = 0 ]; then root=is; elif ! command -v sudo >/dev/null 2>&1; then root=never; elif sudo -n true 2>/dev/null; then root=free; else root=asks; fi';
 
 /**
- * Runs a script as root of a server, by sudo where the login is not root's. The prompts of sudo are answered by asking the person, and the script is
- * written once root reads it: so no line of it is ever taken for a password, nor a password for a line of it, whatever sudo asks for.
+ * Runs a script as root of a server, by sudo where the login is not root's. The prompts of sudo are answered by asking the person, and the
+ * script is written once root reads it: so none of its lines is ever taken for a password, nor the reverse, whatever sudo asks for.
  */
 export function rootShell(root: WayToRoot, script: string, login: string, person: Person | null) {
   let heard = '';

@@ -10,7 +10,7 @@ export function uint32(value: number): Buffer {
   return bytes;
 }
 
-/** A positive number as an mpint of RFC 4251 section 5 has it, and DER: without leading zeros, but for one where the first bit is set. */
+/** The bytes of a positive mpint (RFC 4251 section 5), or INTEGER of DER: no leading zeros, but for one where the first bit is set. */
 export function mpint(bytes: Buffer): Buffer {
   const digits = bytes.subarray(bytes.findIndex((byte) => byte !== 0));
   return (digits[0] ?? 0x80) < 0x80 ? digits : Buffer.concat([Buffer.alloc(1), digits]);

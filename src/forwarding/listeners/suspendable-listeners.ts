@@ -5,13 +5,13 @@ import type { Environment } from '../../lib/log/environment.ts';
 /** Which listeners a tunnel's session may hold. */
 export type ListenerAccess = Omit<SuspendableListeners, 'suspend' | 'resume'>;
 
-/** What whoever keeps a tunnel's listeners needs, on either side. */
+/** What the keepers of a tunnel's listeners need, those of the server's and those of this device's. */
 export interface ListenersOptions extends Pick<Environment, 'clock' | 'random'> {
   /** A suspended listener is closed or cancelled, and had again when it is resumed. */
   readonly access: ListenerAccess;
   /** The listener was given up for a replacement of this tunnel. */
   onSuspended(index: number): void;
-  /** The listener had a first answer. */
+  /** The listener had an answer: the first, or a later one. */
   onAnswered(index: number): void;
 }
 

@@ -206,7 +206,7 @@ function startDownlink(channel: Channel, socket: DeviceSocket, { count, visitor 
       count(direction, end - start);
       if (socket.writable && past?.takeLent(start, end) !== true) write(memory.subarray(start, end));
     } catch (cause) {
-      // It is no event, of which guardListeners() would see to it: who called is ssh2's parser.
+      // guardListeners() catches what listeners of events throw; this is called by ssh2's parser, which serves all channels.
       channel.emit('error', new ListenerError('an exception while reading', { cause }));
       channel.destroy();
     }

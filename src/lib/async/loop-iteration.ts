@@ -1,8 +1,8 @@
 import { performance } from 'node:perf_hooks';
 
 /**
- * The number of this iteration of the event loop: the same until it begins again. Costs less than to be called back at its end. Node.js has one
- * from 20.18 on, and in 22 from 22.8 on.
+ * The number of this iteration of the event loop: the same until the next one begins. To compare it costs less than a callback at the end
+ * of each. Node.js counts them, but for 22 before 22.8: there it is counted here.
  */
 export function loopIteration(timing: Timing = performance.nodeTiming): number {
   return timing.uvMetricsInfo?.loopCount ?? counted();

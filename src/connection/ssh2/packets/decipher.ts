@@ -2,7 +2,7 @@ import type { Decipher } from '../protocol/internals.ts';
 import { HEADROOM, isLent } from '../../../net/streams/lent-memory.ts';
 import { CHANNEL_DATA, DATA_HEADER, type Opener } from './codec.ts';
 
-/** What goes past ssh2's parser, and may: a view, a parse and an event for each packet cost more than to open it. */
+/** The way of data past ssh2's parser: a view, a parse and an event for each packet cost more than to open it. */
 export interface Passage {
   /** Whether the server compresses, so that the first byte of a payload says nothing. */
   isCompressed(): boolean;
