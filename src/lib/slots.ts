@@ -6,7 +6,8 @@ export interface Slots<T> {
   /** Returns the number of the entry: one that no other has, and a low one. */
   add(entry: T): number;
   get(number: number): T | undefined;
-  remove(number: number): void;
+  /** Leaves the number alone where it is that of another entry than `entry` by now. */
+  remove(number: number, entry?: T): void;
   count(): number;
   entries(): readonly (readonly [number: number, entry: T])[];
 }
@@ -21,8 +22,8 @@ export function createSlots<T extends {}>(): Slots<T> {
       return number;
     },
     get: (number) => slots[number],
-    remove: (number) => {
-      if (slots[number] === undefined) return;
+    remove: (number, entry = slots[number]) => {
+      if (entry === undefined || slots[number] !== entry) return;
       slots[number] = undefined;
       free.push(number);
     },

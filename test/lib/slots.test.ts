@@ -21,6 +21,17 @@ test('gives each entry a number of its own, those of removed ones again, and fin
   );
 });
 
+test('removes an entry by its number no more when that is of another by now', () => {
+  const slots = createSlots<string>();
+  const number = slots.add('a');
+  slots.remove(number, 'a');
+  assert.equal(slots.add('b'), number);
+  slots.remove(number, 'a');
+  assert.deepEqual([slots.get(number), slots.count()], ['b', 1]);
+  slots.remove(number, 'b');
+  assert.equal(slots.count(), 0);
+});
+
 test('is a Map of the same entries, whatever comes and goes, and no longer than most at once', () => {
   const random = seeded(7);
   const slots = createSlots<object>();

@@ -276,10 +276,7 @@ function hand(visitor: Visitor, membership: Membership): void {
   // The server has not yet seen that the listener was cancelled.
   if (membership.left) return visitor.reject();
   const number = membership.waiting.add(visitor);
-  const answered = () => {
-    // One that is rejected after it was accepted has a number no more.
-    if (membership.waiting.get(number) === visitor) membership.waiting.remove(number);
-  };
+  const answered = () => membership.waiting.remove(number, visitor);
   membership.member.onVisitor({
     listen: visitor.listen,
     originator: visitor.originator,

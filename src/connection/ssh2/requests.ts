@@ -1,5 +1,6 @@
 import type { Client } from 'ssh2';
 import { systemClock } from '../../lib/async/clock.ts';
+import { createSlots } from '../../lib/slots.ts';
 import { errorText } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { guardListeners } from '../../net/streams/guard-listeners.ts';
@@ -21,7 +22,7 @@ export interface Requests extends Pick<
 
 export function createRequests(client: Client, clock = systemClock): Requests {
   // Not a race with one promise for the end: that promise would remember each race until then.
-  const waiting = new Set<(failure: TunnelFailure) => void>();
+  const waiting = createSlots<(failure: TunnelFailure) => void>();
   let ended: TunnelFailure | null = null;
 
   const ask = <T>(send: (done: (value: T) => void, refuse: (failure: TunnelFailure) => void) => void): Promise<T> =>
@@ -30,14 +31,14 @@ export function createRequests(client: Client, clock = systemClock): Requests {
         reject(ended);
         return;
       }
-      waiting.add(reject);
+      const number = waiting.add(reject);
       const refuse = (failure: TunnelFailure) => {
-        waiting.delete(reject);
+        waiting.remove(number, reject);
         reject(failure);
       };
       try {
         send((value) => {
-          waiting.delete(reject);
+          waiting.remove(number, reject);
           resolve(value);
         }, refuse);
       } catch (error) {
@@ -57,8 +58,10 @@ export function createRequests(client: Client, clock = systemClock): Requests {
     ping: () => ask((done) => sendPing(client, done)),
     fail: (failure) => {
       ended ??= failure;
-      for (const reject of waiting) reject(failure);
-      waiting.clear();
+      for (const [number, reject] of waiting.entries()) {
+        waiting.remove(number);
+        reject(failure);
+      }
     },
   };
 }

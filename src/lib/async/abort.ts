@@ -30,10 +30,7 @@ export function abortable<T>(
 export function onceAborted(signal: AbortSignal, action: () => void): () => void {
   const actions = actionsOf.get(signal) ?? subscribe(signal);
   const number = actions.add(action);
-  return () => {
-    // The number may be another's by now.
-    if (actions.get(number) === action) actions.remove(number);
-  };
+  return () => actions.remove(number, action);
 }
 
 const actionsOf = new WeakMap<AbortSignal, Slots<() => void>>();
