@@ -1,9 +1,11 @@
+import { resolve } from 'node:path';
 import {
   type Assignment,
   type Command,
   forEachChild,
   type ParameterExpansionPart,
   parse,
+  type Subshell,
   type SyntaxNode,
   type Word,
   type WordPart,
@@ -63,7 +65,7 @@ class Script {
   readonly #text: string;
   readonly #around: ShellSurroundings;
   /** Null for a variable whose value is not known. */
-  readonly #variables: Map<string, string | null>;
+  #variables: Map<string, string | null>;
   readonly #found: ShellCommand[] = [];
   #directory: string;
   #at = 0;
@@ -90,11 +92,20 @@ class Script {
     if (why !== undefined && !isEndlessLoop(node)) throw new NotUnderstood(why);
     if (node.type === 'Word') this.#textsOf(node);
     else if (node.type === 'Command') this.#visitCommand(node, { nested, alternative });
+    else if (node.type === 'Subshell') this.#visitSubshell(node, { nested, alternative });
     else
       forEachChild(node, (child) => {
         const isOther = child.type === 'Elif' || (node.type === 'If' && child === node.else);
         this.#visit(child, { nested: nested || node.type === 'CompoundList', alternative: alternative || isOther });
       });
+  }
+
+  /** What it sets ends with it. */
+  #visitSubshell({ body }: Subshell, place: Place): void {
+    const [variables, directory] = [this.#variables, this.#directory];
+    this.#variables = new Map(variables);
+    this.#visit(body, place);
+    [this.#variables, this.#directory] = [variables, directory];
   }
 
   #visitCommand({ name, prefix, args, redirects, pos, end }: Command, place: Place): void {
@@ -142,9 +153,7 @@ class Script {
   }
 
   #changeDirectory(word: Text | undefined): void {
-    const home = this.#variables.get('HOME') ?? '/';
-    this.#directory =
-      word === undefined ? home : word.text.startsWith('/') ? word.text : `${this.#directory}/${word.text}`;
+    this.#directory = resolve(this.#directory, word?.text ?? this.#variables.get('HOME') ?? '/');
   }
 
   #source(word: Text | undefined): void {

@@ -17,6 +17,18 @@ test('takes the lines of a command to the end of what goes on, so that none of i
     assert.deepEqual(commands(text).find(({ words }) => words[0] === 'ssh')?.lines, lines, text);
 });
 
+test('ends what a subshell sets with it, and not what a group sets', () => {
+  const at = (text: string) => commands(text).map(({ directory, environment }) => [directory, environment['A']]);
+  assert.deepEqual(at('A=1; (cd /a; A=2; A=$A$A; ssh relay) >log; ssh relay'), [
+    ['/a', '22'],
+    ['/', '1'],
+  ]);
+  assert.deepEqual(at('{ cd /a; A=2; ssh relay; }; ssh relay'), [
+    ['/a', '2'],
+    ['/a', '2'],
+  ]);
+});
+
 test('reads scripts with the line ends of Windows', () => {
   const all = commands('#!/bin/sh\r\nwhile true\r\ndo\r\n  ssh -N relay\r\ndone\r\n');
   assert.deepEqual(
