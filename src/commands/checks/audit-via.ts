@@ -47,12 +47,10 @@ async function authoritiesOf(
 
 /** What the lines hold that server-setup writes; none where it would write none now. */
 async function linesOf(tunnel: TunnelSpec): Promise<readonly string[]> {
-  return marksOf((await unlessRefused(readLoginKeys(tunnel, systemClock), NO_KEYS)).keys);
+  return marksOf((await unlessRefused(readLoginKeys(tunnel, systemClock), { keys: [] })).keys);
 }
 
 /** In base64; none where they are known to an agent alone. */
 async function keysOf(tunnel: TunnelSpec): Promise<readonly string[]> {
-  return (await unlessRefused(readPublicKeys(tunnel), NO_KEYS)).keys.map(({ base64 }) => base64);
+  return (await unlessRefused(readPublicKeys(tunnel), { keys: [] })).keys.map(({ base64 }) => base64);
 }
-
-const NO_KEYS = { keys: [] };

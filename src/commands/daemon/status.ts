@@ -51,8 +51,7 @@ function overviewOf(view: View): View {
 
 /** Other daemons run on command lines, with one tunnel each, whose name finds them. */
 async function mentionOthers(shown: StatusDocument): Promise<void> {
-  const paths = await adHocSockets(systemEnvironment());
-  for (const path of paths) {
+  for (const path of await adHocSockets(systemEnvironment())) {
     const name = tunnelOfSocket(path) ?? '';
     if (shown.tunnels.some((tunnel) => tunnel.name === name) || (await connectError(path)) !== null) continue;
     report(`another daemon runs here: tunneld status ${name}`);

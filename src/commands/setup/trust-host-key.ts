@@ -199,12 +199,12 @@ async function choose(
   { ask }: Questions,
   print: (text: string) => void,
 ): Promise<readonly ShownKey[]> {
-  const comparing = `compare them with what the server itself shows (${HOW_TO_COMPARE})`;
-  const question = `${comparing.replace('c', 'C')}.\nAre they the same? Type yes, or paste one of its lines`;
+  const shownThere = `with what the server itself shows (${HOW_TO_COMPARE})`;
+  const question = `Compare them ${shownThere}.\nAre they the same? Type yes, or paste one of its lines`;
   const otherwise =
     option === null
       ? `log in to ${query.name} with ssh first, which makes its host key known`
-      : `${comparing}, and give the fingerprint: ${option} SHA256:...`;
+      : `compare them ${shownThere}, and give the fingerprint: ${option} SHA256:...`;
   const answer = (given ?? (await askFor(ask, question, null, yesNoOrFingerprint, otherwise))).trim();
   if (given === null && answer === 'yes') return shown;
   if (given === null && answer === 'no') return [];

@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { createFile } from '../../lib/files/create-file.ts';
 import { report } from '../text/report.ts';
 
@@ -29,14 +29,12 @@ export async function handOut(
  * was generated, too.
  */
 export async function writeScript(script: string, name: string, directory: string): Promise<string> {
-  try {
-    return await write(resolve(name), script);
-  } catch {
-    return await write(resolve(directory, name), script);
-  }
+  return await write(name, script).catch(() => write(join(directory, name), script));
 }
 
-async function write(path: string, script: string): Promise<string> {
+async function write(name: string, script: string): Promise<string> {
+  // Rejects where the current directory is gone.
+  const path = resolve(name);
   await rm(path, { force: true });
   await createFile(path, script, 0o600);
   return path;

@@ -28,8 +28,8 @@ export interface RekeyOptions {
 }
 
 /**
- * Gives a tunnel a new key, at each of its servers. Interrupted at any step, the tunnel is up with the old key or the new one, and the same command goes on from
- * there. The exit code is 0 when the old key is no longer accepted.
+ * Gives a tunnel a new key, at each of its servers. Interrupted at any step, the tunnel is up with the old key or the new one, and the
+ * same command goes on from there. The exit code is 0 when the old key is no longer accepted.
  */
 export async function rekey(flag: string | null, name: string, options: RekeyOptions): Promise<number> {
   return await changingConfig(flag, `rekey ${name}`, options.yes, async (file, questions) => {
@@ -120,9 +120,6 @@ export async function switchTo(flag: string, file: string, tunnel: string, key: 
 export async function isOurs(path: string, file: string, name: string): Promise<boolean> {
   const { tunnels } = await parseConfig(await readText(file), file, systemEnvironment());
   const comment = await readFile(`${path}.pub`, 'utf8').catch(() => '');
-  return new RegExp(`^\\S+ \\S+ tunneld ${name} of `).test(comment) && !tunnels.some(usesIt);
-
-  function usesIt({ identityFiles }: TunnelSpec): boolean {
-    return identityFiles.includes(path);
-  }
+  const isUsed = tunnels.some(({ identityFiles }) => identityFiles.includes(path));
+  return new RegExp(`^\\S+ \\S+ tunneld ${name} of `).test(comment) && !isUsed;
 }
