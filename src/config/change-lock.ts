@@ -10,9 +10,9 @@ import { UserError } from '../lib/user-error.ts';
 
 /**
  * Does work that reads and changes a configuration, its keys and its tunnels, with no other such command at work on the same file: that is
- * a UserError which names the other's command and process; `command` is what the others are told, such as `rekey backup`. The lock is a hidden file beside the configuration, gone with the work, and without effect
- * once the process that made it has ended, however it did. Where none can be made, nothing can be written there either, and the work
- * goes on to say so.
+ * a UserError which names the other's command and process; `command` is what the others are told, such as `rekey backup`. The lock is a
+ * hidden file beside the configuration, gone with the work, and without effect once the process that made it has ended, however it did.
+ * Where none can be made, nothing can be written there either, and the work goes on to say so.
  */
 export async function changing<T>(file: string, command: string, work: () => Promise<T>): Promise<T> {
   const release = await takeLock(await realpath(file).catch(() => file), command);

@@ -14,8 +14,8 @@ export interface ScreenEvents {
 }
 
 /**
- * Takes the terminal, which is drawn on again and again: an alternate screen, so that what was on it comes back; no cursor, and keys
- * that are read one by one where standard input is a terminal too. However the process ends, but by SIGKILL, the terminal is given back (xterm's control sequences, ctlseqs.ms).
+ * Takes the terminal, to draw on it again and again: an alternate screen, so that what was on it comes back; no cursor, and keys one by one
+ * where standard input is a terminal too. However the process ends, but by SIGKILL, it is given back (xterm's control sequences, ctlseqs.ms).
  */
 export function openScreen(
   { stdin, stdout }: Pick<NodeJS.Process, 'stdin' | 'stdout'>,

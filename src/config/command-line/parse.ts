@@ -32,7 +32,8 @@ interface ArgumentProblem {
 }
 
 /**
- * Parses the arguments of ssh(1) or autossh(1) as getopt(3) does: options clustered or not, before and after the destination. `ownKeys` are the keys that -o takes besides those of ssh_config(5).
+ * Parses the arguments of ssh(1) or autossh(1) as getopt(3) does: options clustered or not, before and after the destination. `ownKeys` are
+ * the keys that -o takes besides those of ssh_config(5).
  */
 export function parseCommandLine(argv: readonly string[], ownKeys: readonly string[]): CommandLine {
   return new Arguments(argv, ownKeys).read();
