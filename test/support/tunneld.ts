@@ -33,7 +33,12 @@ interface CommandOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
   readonly timeoutMs?: number;
+  /** A command that runs its arguments, as `unshare` does, in the place where it puts itself. */
+  readonly wrapper?: readonly string[];
 }
+
+/** A wrapper: a network without others, whose ICMP errors would look like those of a firewall. */
+export const OWN_NETWORK = ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'];
 
 /**
  * Runs one command of the program to its end: in this process, since to start another costs a quarter of a second of a processor, unless it
@@ -84,7 +89,8 @@ let isDiverted = false;
 /** Runs one command of the built program to its end. */
 export function builtTunneld(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [CLI, ...args], {
+    const [program = '', ...words] = [...(options.wrapper ?? []), process.execPath, CLI, ...args];
+    const child = spawn(program, words, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),

@@ -6,7 +6,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { tunnelYaml } from '../../support/daemon-config.ts';
 import { CASES, createAuthorities } from '../../support/host-certificates.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
-import { startDaemonProcess, tunneld } from '../../support/tunneld.ts';
+import { OWN_NETWORK, startDaemonProcess, tunneld } from '../../support/tunneld.ts';
 import { freePort, tempDir } from '../../support/until.ts';
 
 describe('tunneld trust', { concurrency: 3 }, () => {
@@ -190,7 +190,8 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     assert.equal((await tunneld(['trust', 'nothing', '--config', config])).code, 4);
     const fingerprint = fingerprintOf(sshd);
     await sshd.stop();
-    const gone = await tunneld(['trust', 'backup', '--config', config, '--fingerprint', fingerprint]);
+    const command = ['trust', 'backup', '--config', config, '--fingerprint', fingerprint];
+    const gone = await tunneld(command, { wrapper: OWN_NETWORK });
     assert.equal(gone.code, 1);
     assert.match(gone.stderr, /ECONNREFUSED.*sshd runs/);
   });
