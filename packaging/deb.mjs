@@ -1,4 +1,4 @@
-// Builds the Debian packages: `node packaging/deb.mjs [--outdir DIR] [--version VERSION] [--architecture NAME]... [--compression NAME]`.
+// Builds the Debian packages: `node packaging/deb.mjs [--outdir DIR] [--version VERSION] [--dist DIR] [--architecture NAME]... [--compression NAME]`.
 // All architectures have the same content: JavaScript, and encryption as WebAssembly. The build is reproducible: the same sources, with
 // SOURCE_DATE_EPOCH or a commit, make the same bytes.
 import { execFileSync } from 'node:child_process';
@@ -18,6 +18,7 @@ const { values: options } = parseArgs({
   options: {
     outdir: { type: 'string', default: join(root, 'dist-deb') },
     version: { type: 'string', default: manifest.version },
+    dist: { type: 'string' }, // of that version, built already
     architecture: { type: 'string', multiple: true, default: ['amd64', 'arm64', 'armhf'] },
     compression: { type: 'string', default: 'xz' }, // of dpkg-deb
   },
@@ -33,8 +34,8 @@ const env = {
 
 const work = mkdtempSync(join(tmpdir(), 'tunneld-deb-'));
 try {
-  const dist = join(work, 'dist');
-  for (const script of ['build.mjs', 'documents.mjs'])
+  const dist = options.dist ?? join(work, 'dist');
+  for (const script of options.dist === undefined ? ['build.mjs', 'documents.mjs'] : [])
     run(process.execPath, [join(root, 'packaging', script), '--outdir', dist, '--version', options.version]);
   const tree = join(work, 'tree');
   stageFiles(tree, { root, dist, version, date });

@@ -8,12 +8,14 @@ import type { SystemdBox } from '../support/systemd-box.ts';
 import { tempDir } from '../support/until.ts';
 
 const run = promisify(execFile);
-const script = fileURLToPath(new URL('../../packaging/deb.mjs', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const script = join(root, 'packaging/deb.mjs');
 
-/** Builds the package of the sources as they are under another version's number, and gives its path in the box. */
-export async function buildDeb(t: TestContext, box: SystemdBox, version: string): Promise<string> {
+/** Builds the package of the sources as they are under another version's number, or of the program as it is built, and gives its path in the box. */
+export async function buildDeb(t: TestContext, box: SystemdBox, version: string | null): Promise<string> {
   const folder = await tempDir(t);
-  const args = ['--outdir', folder, '--version', version, '--architecture', 'amd64', '--compression', 'none'];
+  const from = version === null ? ['--dist', join(root, 'dist')] : ['--version', version];
+  const args = ['--outdir', folder, ...from, '--architecture', 'amd64', '--compression', 'none'];
   const { stdout } = await run(process.execPath, [script, ...args]);
   // The test runs on any processor: nothing in the package is made for one.
   return intoBox(box, stdout.trim());

@@ -9,13 +9,15 @@ import { serviceIn } from '../systemd/installed-service.ts';
 import { visit } from '../support/visit.ts';
 import { buildDeb, installNode, whatIsInstalled, withoutTraces } from './deb-box.ts';
 
-const OLD = '90.0.0';
+const { version: OLD } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 const NEW = '90.1.0';
 
 test('serves from its installation to its purge when tunneld is a Debian package', async (t) => {
   const box = await bootSystemd(t);
   if (box === null) return;
-  const [old, newer] = await Promise.all([buildDeb(t, box, OLD), buildDeb(t, box, NEW), withoutTraces(box)]);
+  const [old, newer] = await Promise.all([buildDeb(t, box, null), buildDeb(t, box, NEW), withoutTraces(box)]);
   await installNode(t, box);
   const sshd = await startSshd();
   t.after(() => sshd.stop());
