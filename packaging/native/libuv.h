@@ -19,6 +19,8 @@ extern int uv_poll_init(struct uv_loop_s *loop, uv_poll_t *handle, int fd);
 extern int uv_poll_start(uv_poll_t *handle, int events, void (*callback)(uv_poll_t *, int, int));
 extern int uv_timer_init(struct uv_loop_s *loop, uv_timer_t *handle);
 extern int uv_timer_start(uv_timer_t *handle, void (*callback)(uv_timer_t *), uint64_t timeout, uint64_t repeat);
+extern int uv_backend_fd(const struct uv_loop_s *loop);
+extern uint64_t uv_hrtime(void);
 extern void uv_update_time(struct uv_loop_s *loop);
 enum { UV_POLL_TYPE = 8, UV_TIMER_TYPE = 13, UV_READABLE_EVENT = 1 };
 

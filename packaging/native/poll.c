@@ -3,11 +3,12 @@
 #include "libuv.h"
 #include <limits.h>
 #include <stdint.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { AT_ONCE = 64 };
+enum { AT_ONCE = 64, BUSY_MICROSECONDS = 1000 };
 
 typedef struct {
   napi_env env;
@@ -17,7 +18,7 @@ typedef struct {
   uv_poll_t *handle;
   // Waits for the end of the environment, and lets it wait until all is closed.
   napi_async_cleanup_hook_handle end;
-  // Of the handle, and of the function that adds sockets.
+  // The handle, and the two functions.
   int users;
 } poll;
 
@@ -65,21 +66,28 @@ static size_t entries(napi_env env, napi_value table, uint32_t **out) {
   return length / 2;
 }
 
-static void tell(poll *poll) {
+// Fills the table, and returns how many are ready.
+static int collect(poll *poll) {
   struct epoll_event events[AT_ONCE];
-  napi_value table, listener, argument;
+  napi_value table;
   uint32_t *to;
-  if (napi_get_reference_value(poll->env, poll->table, &table) != napi_ok ||
-      napi_get_reference_value(poll->env, poll->listener, &listener) != napi_ok)
-    return;
+  if (napi_get_reference_value(poll->env, poll->table, &table) != napi_ok) return 0;
   size_t room = entries(poll->env, table, &to);
-  if (room == 0) return;
+  if (room == 0) return 0;
   int count = epoll_wait(poll->fd, events, room < AT_ONCE ? (int)room : AT_ONCE, 0);
   for (int i = 0; i < count; i++) {
     to[2 * i] = events[i].data.u32;
     to[2 * i + 1] = what(events[i].events);
   }
-  if (count > 0 && napi_create_int32(poll->env, count, &argument) == napi_ok) call_back(poll->env, listener, 1, &argument);
+  return count;
+}
+
+static void tell(poll *poll) {
+  napi_value listener, argument;
+  int count = collect(poll);
+  if (count > 0 && napi_get_reference_value(poll->env, poll->listener, &listener) == napi_ok &&
+      napi_create_int32(poll->env, count, &argument) == napi_ok)
+    call_back(poll->env, listener, 1, &argument);
 }
 
 static void happened(uv_poll_t *handle, int status, int events) {
@@ -120,10 +128,49 @@ static napi_value watch(napi_env env, napi_callback_info info) {
   return napi_get_boolean(env, is, &out) == napi_ok ? out : NULL;
 }
 
+// Whether the event loop has something to do.
+static int is_loop_ready(int fd) {
+  struct epoll_event event;
+  // It finds it again, for nothing of it is edge-triggered.
+  return epoll_wait(fd, &event, 1, 0) > 0;
+}
+
+static napi_value poll_busily(napi_env env, napi_callback_info info) {
+  size_t argc = 1;
+  napi_value argv[1], out;
+  uint32_t microseconds;
+  struct uv_loop_s *loop;
+  void *data;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, &data) != napi_ok || argc != 1 || !number(env, argv[0], &microseconds) ||
+      microseconds > BUSY_MICROSECONDS || napi_get_uv_event_loop(env, &loop) != napi_ok)
+    return wrong(env);
+  poll *poll = data;
+  uint64_t end = uv_hrtime() + (uint64_t)microseconds * 1000;
+  int count = 0;
+  while (poll->handle != NULL && (count = collect(poll)) == 0 && !is_loop_ready(uv_backend_fd(loop))) {
+    if (uv_hrtime() >= end) {
+      count = -1;
+      break;
+    }
+    sched_yield();
+  }
+  return napi_create_int32(env, count, &out) == napi_ok ? out : NULL;
+}
+
 static void forget(napi_env env, void *data, void *hint) {
   (void)env;
   (void)hint;
   leave(data);
+}
+
+// A function of the poll, which stays as long as it does.
+static int add_function(napi_env env, napi_value to, const char *name, napi_callback call, poll *poll) {
+  napi_value function;
+  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, call, poll, &function) != napi_ok ||
+      napi_add_finalizer(env, function, poll, forget, NULL, NULL) != napi_ok)
+    return 0;
+  poll->users++;
+  return napi_set_named_property(env, to, name, function) == napi_ok;
 }
 
 napi_value poll_create(napi_env env, napi_callback_info info) {
@@ -153,11 +200,9 @@ napi_value poll_create(napi_env env, napi_callback_info info) {
   if (napi_add_async_cleanup_hook(env, ends, poll, &poll->end) == napi_ok &&
       napi_create_reference(env, argv[0], 1, &poll->table) == napi_ok &&
       napi_create_reference(env, argv[1], 1, &poll->listener) == napi_ok && uv_poll_start(handle, UV_READABLE_EVENT, happened) == 0 &&
-      napi_create_function(env, "watch", NAPI_AUTO_LENGTH, watch, poll, &out) == napi_ok &&
-      napi_add_finalizer(env, out, poll, forget, NULL, NULL) == napi_ok) {
-    poll->users++;
+      napi_create_object(env, &out) == napi_ok && add_function(env, out, "watch", watch, poll) &&
+      add_function(env, out, "pollBusily", poll_busily, poll))
     return out;
-  }
   stop(poll);
   return napi_get_null(env, &out) == napi_ok ? out : NULL;
 }

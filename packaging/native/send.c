@@ -10,7 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { AT_ONCE = 32 };
+enum { AT_ONCE = 32, SMALL = 4096 };
 
 static long send_some(int fd, struct iovec *parts, size_t count) {
   struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
@@ -63,7 +63,10 @@ size_t read_now(int fd, uint8_t *memory, size_t room, int *then) {
   *then = READ_ALL;
   while (total < room) {
     ssize_t count = recv(fd, memory + total, room - total, MSG_DONTWAIT);
-    if (count > 0) total += (size_t)count;
+    if (count > 0) {
+      total += (size_t)count;
+      if (total < SMALL) { *then = READ_MORE; break; }
+    }
     else if (count == 0) { *then = READ_END; break; }
     else if (errno == EAGAIN) break;
     else if (errno != EINTR) { *then = errno; break; }

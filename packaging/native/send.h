@@ -14,8 +14,8 @@ int begin_connection(const char *address, uint16_t port);
 int is_open(int fd);
 
 // Reads all that is there, as far as there is room. `*then` is what came behind it: READ_ALL where there was nothing more or no room,
-// READ_END at the end, else an errno.
-enum { READ_ALL = 0, READ_END = -1 };
+// READ_END at the end, else an errno. What is small it returns before it looks for more: READ_MORE, where there may be some.
+enum { READ_ALL = 0, READ_END = -1, READ_MORE = -2 };
 size_t read_now(int fd, uint8_t *memory, size_t room, int *then);
 
 // Ends what is sent (shutdown(2)).

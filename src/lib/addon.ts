@@ -15,10 +15,7 @@ export interface Addon {
   read(fd: number, memory: Buffer, start: number, end: number): number;
   shutdown(fd: number): number;
   closeSocket(fd: number, reset: boolean): void;
-  createPoll(
-    table: Uint32Array,
-    listener: (count: number) => void,
-  ): ((fd: number, id: number, writable: boolean) => boolean) | null;
+  createPoll(table: Uint32Array, listener: (count: number) => void): Poll | null;
   limitUnsent(fd: number, bytes: number): boolean;
   wakeAt(fd: number, bytes: number): boolean;
   unacknowledged(fd: number): number;
@@ -26,6 +23,12 @@ export interface Addon {
   watchNetwork(listener: (what: 'network' | 'clock') => void): (() => void) | null;
   releaseMemory(): number;
   startTimer(ms: number, listener: () => void): () => void;
+}
+
+/** Of many sockets; see packaging/native/poll.h. */
+export interface Poll {
+  watch(fd: number, id: number, writable: boolean): boolean;
+  pollBusily(microseconds: number): number;
 }
 
 /** The bytes of `from` between `start` and `end` go into `memory` from `at` on. */

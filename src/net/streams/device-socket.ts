@@ -25,6 +25,8 @@ export interface DeviceSocket {
   end(): unknown;
   pause(): unknown;
   resume(): unknown;
+  /** Told of bytes that were sent past write(). */
+  sentPast?(bytes: number): void;
   destroy(error?: Error): unknown;
   resetAndDestroy(): unknown;
 }

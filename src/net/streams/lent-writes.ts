@@ -38,6 +38,7 @@ export function lentWrites(socket: DeviceSocket, write: (bytes: Buffer) => void)
     if (socket.writable) {
       let sent = addon.send(fd, from, list, taken);
       if (sent < 0) socket.destroy(systemError('write', sent));
+      else socket.sentPast?.(sent);
       for (let i = 0; sent >= 0 && sent < bytes && i < 2 * taken; i += 2) {
         const [start, length] = [list[i]!, list[i + 1]!];
         if (sent < length) write(from.subarray(start + sent, start + length));

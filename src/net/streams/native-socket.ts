@@ -1,9 +1,11 @@
 import { EventEmitter } from 'node:events';
-import { loadAddon, type Addon } from '../../lib/addon.ts';
+import { availableParallelism } from 'node:os';
+import { loadAddon, type Addon, type Poll } from '../../lib/addon.ts';
 import { deferred } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import { createSlots } from '../../lib/slots.ts';
 import { systemError } from '../../lib/system-error.ts';
+import { createAnswerPace, NEAR_MS } from './answer-pace.ts';
 import type { DeviceSocket, Listener } from './device-socket.ts';
 import { ListenerError } from './guard-listeners.ts';
 import { HEADROOM, lendShared, setReader, sharedMemory, type Reader, type Take } from './lent-memory.ts';
@@ -14,12 +16,12 @@ import { HEADROOM, lendShared, setReader, sharedMemory, type Reader, type Take }
  */
 export async function connectNative(address: string, port: number, clock: Clock): Promise<NativeSocket | null> {
   const { addon } = loadAddon();
-  const watch = addon === null ? null : (poll ??= addon.createPoll(ready, onReady));
-  if (addon === null || watch === null) return null;
+  poll ??= addon?.createPoll(ready, onReady) ?? null;
+  if (addon === null || poll === null) return null;
   const fd = addon.connect(address, port);
   if (fd < 0) return null;
-  const socket = new NativeSocket(addon, watch, fd, { address, port });
-  if (watch(fd, socket.id, false) && (await socket.opens(clock))) return socket;
+  const socket = new NativeSocket(addon, poll, fd, { address, port }, clock);
+  if (poll.watch(fd, socket.id, false) && (await socket.opens(clock))) return socket;
   socket.destroy();
   return null;
 }
@@ -41,7 +43,8 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   /** What the kernel's reports of it say. */
   readonly id: number;
   readonly #addon: Addon;
-  readonly #watch: Watch;
+  readonly #poll: Poll;
+  readonly #clock: Clock;
   /** Null when it is closed: the number may then be that of another. */
   #fd: number | null;
   #take: Take | null = null;
@@ -58,10 +61,17 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   /** While it opens. */
   #onReady: (() => void) | null = null;
 
-  constructor(addon: Addon, watch: Watch, fd: number, remote: { readonly address: string; readonly port: number }) {
+  constructor(
+    addon: Addon,
+    poll: Poll,
+    fd: number,
+    remote: { readonly address: string; readonly port: number },
+    clock: Clock,
+  ) {
     super();
     this.#addon = addon;
-    this.#watch = watch;
+    this.#poll = poll;
+    this.#clock = clock;
     this.#fd = fd;
     this.id = open.add(this);
     this.remoteAddress = remote.address;
@@ -130,6 +140,15 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
     return false;
   }
 
+  /** What is small is mostly a question, and its answer often near. */
+  sentPast(bytes: number): void {
+    if (bytes > SMALL) return;
+    answers.asked(this.#clock.now());
+    if (!answers.isNear() || isAwake || !MAY_STAY_AWAKE) return;
+    isAwake = true;
+    setImmediate(awaitAnswer, this.#poll);
+  }
+
   cork(): void {
     this.#isCorked = true;
   }
@@ -188,17 +207,17 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   }
 
   #read(): void {
-    while (this.#isReadable && this.#isReading && this.#fd !== null) {
+    for (let isFirst = true; this.#isReadable && this.#isReading && this.#fd !== null; isFirst = false) {
       const memory = sharedMemory();
       const end = Math.min(memory.length, HEADROOM + (this.#most?.() ?? memory.length));
       const read = this.#addon.read(this.#fd, memory, HEADROOM, end);
       const bytes = read & (READ_UNIT - 1);
       const then = (read - bytes) / READ_UNIT;
-      this.#isReadable = bytes === end - HEADROOM;
+      this.#isReadable = then === READ_MORE || bytes === end - HEADROOM;
       if (bytes > 0) this.#pass(memory, bytes);
       if (then === READ_END) this.#endReading();
       else if (then > 0) this.destroy(systemError('read', -then));
-      else if (this.#isReadable && open.count() > 1) {
+      else if (this.#isReadable && open.count() > 1 && !(isFirst && then === READ_MORE)) {
         // The others have their turn.
         setImmediate(() => this.#read());
         return;
@@ -207,6 +226,7 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   }
 
   #pass(memory: Buffer, bytes: number): void {
+    answers.answered(this.#clock.now());
     if (this.#take !== null) lendShared(bytes, this.#take, this);
     else this.emit('data', Buffer.from(memory.subarray(HEADROOM, HEADROOM + bytes)));
   }
@@ -224,6 +244,7 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
     piece[1] = bytes.length;
     const sent = this.#addon.send(this.#fd, bytes, piece, 1);
     if (sent >= 0 && sent < bytes.length) this.#watchForRoom(this.#fd);
+    if (sent > 0) this.sentPast(sent);
     if (sent >= 0) return sent;
     this.destroy(systemError('write', sent));
     return 0;
@@ -232,7 +253,7 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   #watchForRoom(fd: number): void {
     if (this.#isWatchedForRoom) return;
     this.#isWatchedForRoom = true;
-    this.#watch(fd, this.id, true);
+    this.#poll.watch(fd, this.id, true);
   }
 
   #flush(): void {
@@ -285,15 +306,32 @@ const WRITABLE = 2;
 /** Of `read` in packaging/native/module.c. */
 const READ_UNIT = 2 ** 20;
 const READ_END = -1;
+const READ_MORE = -2;
 
 const open = createSlots<NativeSocket>();
-type Watch = NonNullable<ReturnType<Addon['createPoll']>>;
-let poll: Watch | null = null;
+let poll: Poll | null = null;
 /** The id of each socket, and what happened to it. */
 const ready = new Uint32Array(2 * 64);
 const piece = new Uint32Array(2);
 
+/** In bytes. */
+const SMALL = 4096;
+/** Of all of them: they share the processor. */
+const answers = createAnswerPace();
+/** With a single one, the target could not run meanwhile. */
+const MAY_STAY_AWAKE = availableParallelism() > 1;
+let isAwake = false;
+
 /** A report of one that has just closed may reach the next one of this number, which then finds nothing to read. */
 function onReady(count: number): void {
   for (let i = 0; i < 2 * count; i += 2) open.get(ready[i]!)?.handle(ready[i + 1]!);
+}
+
+/** To fall asleep and to be woken takes as long as a near answer. */
+function awaitAnswer(poll: Poll): void {
+  isAwake = false;
+  if (!answers.isNear()) return;
+  const count = poll.pollBusily(NEAR_MS * 1000);
+  if (count > 0) onReady(count);
+  else if (count < 0) answers.missed();
 }

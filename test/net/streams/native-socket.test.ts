@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../../src/lib/async/clock.ts';
-import type { Addon } from '../../../src/lib/addon.ts';
+import { loadAddon, type Addon } from '../../../src/lib/addon.ts';
 import type { DeviceSocket } from '../../../src/net/streams/device-socket.ts';
 import { guardListeners, ListenerError } from '../../../src/net/streams/guard-listeners.ts';
 import { readerOf } from '../../../src/net/streams/lent-memory.ts';
@@ -231,8 +231,11 @@ test('waits a moment for one that opens, as on a busy machine', async () => {
     const left: number[] = [...answers];
     const watched: boolean[] = [];
     const addon = { isOpen: () => left.shift(), closeSocket: () => {} } as unknown as Addon;
-    const watch = (_fd: number, _id: number, writable: boolean) => watched.push(writable) > 0;
-    const socket = new NativeSocket(addon, watch, 7, { address: '127.0.0.1', port: 1 });
+    const poll = {
+      watch: (_fd: number, _id: number, writable: boolean) => watched.push(writable) > 0,
+      pollBusily: () => 0,
+    };
+    const socket = new NativeSocket(addon, poll, 7, { address: '127.0.0.1', port: 1 }, systemClock);
     const opens = socket.opens(systemClock);
     socket.handle(WRITABLE);
     assert.equal(await opens, expected);
@@ -241,6 +244,7 @@ test('waits a moment for one that opens, as on a busy machine', async () => {
   }
 });
 
+const READABLE = 1;
 const WRITABLE = 2;
 
 function descriptors(): number {
@@ -263,3 +267,47 @@ async function opened(t: TestContext, open: (port: number) => Promise<DeviceSock
   });
   return { socket, peer, events };
 }
+
+test('tells without sleeping what is ready, that something else is to be done, or that the time is over', async (t) => {
+  const { addon } = loadAddon();
+  const table = new Uint32Array(2);
+  const { watch, pollBusily } = addon!.createPoll(table, () => {})!;
+  const server = createServer();
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  const port = await listen(server);
+  const fd = addon!.connect('127.0.0.1', port);
+  const peer = await accepted;
+  server.close();
+  t.after(() => {
+    addon!.closeSocket(fd, true);
+    peer.destroy();
+  });
+  assert.equal(watch(fd, 5, false), true);
+  // Once what the opening left to be done is done.
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(pollBusily(50), -1);
+  peer.write('x');
+  assert.equal(pollBusily(1000), 1);
+  assert.deepEqual([...table], [5, READABLE]);
+  assert.equal(pollBusily(50), -1, 'it is told once');
+
+  addon!.send(fd, Buffer.from('x'), new Uint32Array([0, 1]), 1);
+  assert.equal(pollBusily(1000), 0, 'Node.js has something to read');
+  for (const wrong of [-1, 1001, 'x'] as number[]) assert.throws(() => pollBusily(wrong), { code: 'WRONG_ARGUMENT' });
+});
+
+test('passes on what is small before it looks for more, and misses nothing behind it', async (t) => {
+  const { socket, peer } = await opened(t, KINDS['a native one']!);
+  const chunks: string[] = [];
+  let ended = false;
+  socket.on('data', (chunk: Buffer) => {
+    chunks.push(chunk.toString('latin1'));
+    // It comes while this is passed on.
+    if (chunks.length === 1) peer.end('second');
+    for (const end = performance.now() + 20; performance.now() < end;);
+  });
+  socket.on('end', () => (ended = true));
+  peer.write('first');
+  await until(() => ended, { what: 'the end' });
+  assert.deepEqual(chunks, ['first', 'second']);
+});
