@@ -234,8 +234,8 @@ static napi_value connect_to(napi_env env, napi_callback_info info) {
 
 enum { READ_UNIT = 1 << 20 };
 
-// read(fd, memory, start, end): returns how many bytes came, and 2^20 times what came behind them: 0 for nothing, -1 for the end, -2 for what is not known yet, else an
-// errno.
+// read(fd, memory, start, end): returns how many bytes came, and 2^20 times what came behind them: 0 for nothing, -1 for the end, -2 for what
+// is not known yet, else an errno.
 static napi_value read_into(napi_env env, napi_callback_info info) {
   size_t argc = 4, fd, size, start, end;
   napi_value argv[4];

@@ -1,9 +1,10 @@
 #include "poll.h"
 #include "call.h"
 #include "libuv.h"
+#include "send.h"
 #include <limits.h>
-#include <stdint.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -128,13 +129,6 @@ static napi_value watch(napi_env env, napi_callback_info info) {
   return napi_get_boolean(env, is, &out) == napi_ok ? out : NULL;
 }
 
-// Whether the event loop has something to do.
-static int is_loop_ready(int fd) {
-  struct epoll_event event;
-  // It finds it again, for nothing of it is edge-triggered.
-  return epoll_wait(fd, &event, 1, 0) > 0;
-}
-
 static napi_value poll_busily(napi_env env, napi_callback_info info) {
   size_t argc = 1;
   napi_value argv[1], out;
@@ -147,13 +141,16 @@ static napi_value poll_busily(napi_env env, napi_callback_info info) {
   poll *poll = data;
   uint64_t end = uv_hrtime() + (uint64_t)microseconds * 1000;
   int count = 0;
-  while (poll->handle != NULL && (count = collect(poll)) == 0 && !is_loop_ready(uv_backend_fd(loop))) {
+  // The event loop waits for the poll too. It is only looked at: what epoll_wait(2) returned would be lost to it where it is edge-triggered,
+  // which in libuv 1.49.0 and 1.49.1 is the end of all work of other threads.
+  while (poll->handle != NULL && !is_readable(uv_backend_fd(loop))) {
     if (uv_hrtime() >= end) {
       count = -1;
       break;
     }
     sched_yield();
   }
+  if (count == 0 && poll->handle != NULL) count = collect(poll);
   return napi_create_int32(env, count, &out) == napi_ok ? out : NULL;
 }
 

@@ -35,6 +35,11 @@ static socklen_t fill(struct sockaddr_storage *out, const char *address, uint16_
   return sizeof *six;
 }
 
+int is_readable(int fd) {
+  struct pollfd at = {.fd = fd, .events = POLLIN};
+  return poll(&at, 1, 0) > 0;
+}
+
 int is_open(int fd) {
   int error = 0;
   socklen_t size = sizeof error;

@@ -13,6 +13,9 @@ int begin_connection(const char *address, uint16_t port);
 // Whether it is open by now: 1 or 0. Within this machine the kernel does mostly all of it during connect(2).
 int is_open(int fd);
 
+// Whether there is something to read, or to be told of an epoll(7), which it leaves there.
+int is_readable(int fd);
+
 // Reads all that is there, as far as there is room. `*then` is what came behind it: READ_ALL where there was nothing more or no room,
 // READ_END at the end, else an errno. What is small it returns before it looks for more: READ_MORE, where there may be some.
 enum { READ_ALL = 0, READ_END = -1, READ_MORE = -2 };
