@@ -55,7 +55,7 @@ export async function bootSystemd(t: TestContext): Promise<SystemdBox | null> {
   }
   const pid = Number(stdout);
   const run = (program: string, ...args: readonly string[]) => runInside(pid, [program, ...args]);
-  await until(async () => (await run('systemctl', 'is-system-running')).stdout === 'running\n', {
+  await until(async () => (await run('systemctl', 'is-system-running', '--wait')).stdout === 'running\n', {
     what: () => `the end of the boot; ${stderr}`,
   });
   return {
