@@ -2,23 +2,18 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { KEY_KINDS, logIn, makeKey, publicLine, specFor, startAgent } from '../../support/login.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { startSshd } from '../../support/sshd.ts';
 import { removeAtExit, tempDir } from '../../support/until.ts';
 import { tmpdir } from 'node:os';
 import { SecurityKey, startKeyAgent } from './security-key-agent.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'tunneld-certificates-'));
 removeAtExit(dir);
-let ca: string;
-let sshd: TestSshd;
-
-before(async () => {
-  ca = makeKey(dir, 'ca', '-t', 'ed25519');
-  sshd = await startSshd({ config: [`TrustedUserCAKeys ${ca}.pub`] });
-  writeFileSync(sshd.authorizedKeysFile, '');
-});
+let ca = makeKey(dir, 'ca', '-t', 'ed25519');
+const sshd = await startSshd({ config: [`TrustedUserCAKeys ${ca}.pub`] });
+writeFileSync(sshd.authorizedKeysFile, '');
 
 after(() => sshd.stop());
 

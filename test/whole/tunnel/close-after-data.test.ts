@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { before, after, describe, test, type TestContext } from 'node:test';
+import { after, describe, test, type TestContext } from 'node:test';
 import { systemClock } from '../../../src/lib/async/clock.ts';
 import type { ForwardSpec } from '../../../src/model/spec.ts';
 import { pattern } from '../../support/echo.ts';
 import { listen } from '../../support/listen.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { startSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../../support/tunnel.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 import { startFakeSsh } from '../../support/fake-server.ts';
@@ -18,10 +18,7 @@ import { startClosingServer } from './closing-server.ts';
 const SIZES = [0, 1, 40_000, 1_000_000, 6_000_000];
 const BYTES = pattern(0, Math.max(...SIZES));
 
-let sshd: TestSshd;
-before(async () => {
-  sshd = await startSshd();
-});
+const sshd = await startSshd();
 after(() => sshd.stop());
 
 describe('a server that closes the channel right behind the last byte', { concurrency: 4 }, () => {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
-import { after, before, describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { skippingClock } from '../../support/skipping-clock.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { startSshd } from '../../support/sshd.ts';
 import type { TestTunnel } from '../../support/tunnel.ts';
 import { until } from '../../support/until.ts';
 import { startFakeServer, startFakeSsh } from '../../support/fake-server.ts';
@@ -18,11 +18,8 @@ import { visit } from '../../support/visit.ts';
  */
 const QUICK = { connectTimeoutMs: 3000 };
 
-let sshd: TestSshd;
-before(async () => {
-  // All key exchanges: what stops or is spoilt at a byte of the handshake counts on them.
-  sshd = await startSshd({ everyKeyExchange: true });
-});
+// All key exchanges: what stops or is spoilt at a byte of the handshake counts on them.
+const sshd = await startSshd({ everyKeyExchange: true });
 after(() => sshd.stop());
 
 describe('a peer that does not speak SSH', { concurrency: 8 }, () => {
