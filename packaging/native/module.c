@@ -234,18 +234,19 @@ static napi_value connect_to(napi_env env, napi_callback_info info) {
 
 enum { READ_UNIT = 1 << 20 };
 
-// read(fd, memory, start, end): returns how many bytes came, and 2^20 times what came behind them: 0 for nothing, -1 for the end, -2 for what
+// read(fd, memory, start, end, soon): returns how many bytes came, and 2^20 times what came behind them: 0 for nothing, -1 for the end, -2 for what
 // is not known yet, else an errno.
 static napi_value read_into(napi_env env, napi_callback_info info) {
-  size_t argc = 4, fd, size, start, end;
-  napi_value argv[4];
+  size_t argc = 5, fd, size, start, end;
+  napi_value argv[5];
   uint8_t *memory;
-  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 4 || !whole(env, argv[0], &fd) || fd > INT_MAX ||
+  bool soon;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 5 || !whole(env, argv[0], &fd) || fd > INT_MAX ||
       !bytes(env, argv[1], &memory, &size) || !whole(env, argv[2], &start) || !whole(env, argv[3], &end) || start >= end || end > size ||
-      end - start >= READ_UNIT)
+      end - start >= READ_UNIT || napi_get_value_bool(env, argv[4], &soon) != napi_ok)
     return wrong(env);
   int then;
-  long count = (long)read_now((int)fd, memory + start, end - start, &then);
+  long count = (long)read_now((int)fd, memory + start, end - start, soon, &then);
   return signed_number(env, count + then * READ_UNIT);
 }
 

@@ -63,14 +63,14 @@ int begin_connection(const char *address, uint16_t port) {
 }
 
 // Not only once: a read stops short at urgent data, and nobody tells again of what is behind it.
-size_t read_now(int fd, uint8_t *memory, size_t room, int *then) {
+size_t read_now(int fd, uint8_t *memory, size_t room, int soon, int *then) {
   size_t total = 0;
   *then = READ_ALL;
   while (total < room) {
     ssize_t count = recv(fd, memory + total, room - total, MSG_DONTWAIT);
     if (count > 0) {
       total += (size_t)count;
-      if (total < SMALL) { *then = READ_MORE; break; }
+      if (soon && total < SMALL) { *then = READ_MORE; break; }
     }
     else if (count == 0) { *then = READ_END; break; }
     else if (errno == EAGAIN) break;

@@ -17,9 +17,9 @@ int is_open(int fd);
 int is_readable(int fd);
 
 // Reads all that is there, as far as there is room. `*then` is what came behind it: READ_ALL where there was nothing more or no room,
-// READ_END at the end, else an errno. What is small it returns before it looks for more: READ_MORE, where there may be some.
+// READ_END at the end, else an errno. Where `soon`, it returns what is small before it looks for more: READ_MORE, for there may be some.
 enum { READ_ALL = 0, READ_END = -1, READ_MORE = -2 };
-size_t read_now(int fd, uint8_t *memory, size_t room, int *then);
+size_t read_now(int fd, uint8_t *memory, size_t room, int soon, int *then);
 
 // Ends what is sent (shutdown(2)).
 int end_sending(int fd);

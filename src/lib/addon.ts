@@ -12,7 +12,7 @@ export interface Addon {
   send(fd: number, memory: Buffer, pieces: Uint32Array, count: number): number;
   connect(address: string, port: number): number;
   isOpen(fd: number): number;
-  read(fd: number, memory: Buffer, start: number, end: number): number;
+  read(fd: number, memory: Buffer, start: number, end: number, soon: boolean): number;
   shutdown(fd: number): number;
   closeSocket(fd: number, reset: boolean): void;
   createPoll(table: Uint32Array, listener: (count: number) => void): Poll | null;

@@ -152,7 +152,7 @@ let lending: { readonly memory: Memory; buffer: ArrayBufferLike | null; readonly
 let onReturn: ((memory: Buffer) => void) | null = null;
 /** How many sockets read directly into the memory of all. */
 let sharing = 0;
-/** How many pieces are kept, of all sockets: 360 KiB each. */
+/** How many pieces are kept, of all sockets: 680 KiB each. */
 let kept = 0;
 const MOST_KEPT = 8;
 
@@ -201,7 +201,7 @@ interface Memory {
 /** Small until a read fills it: most connections bring little most of the time. */
 const SMALL = 24 * 1024;
 /** Somewhat more than gatherReads() waits for: libuv would follow a full read by another one. */
-const LARGE = 320 * 1024;
+const LARGE = 640 * 1024;
 /** What is sealed at once. */
 const OF_ALL = 256 * 1024;
 

@@ -142,7 +142,7 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
 
   /** What is small is mostly a question, and its answer often near. */
   sentPast(bytes: number): void {
-    if (bytes > SMALL) return;
+    if (bytes === 0 || bytes > SMALL) return;
     answers.asked(this.#clock.now());
     if (!answers.isNear() || isAwake || !MAY_STAY_AWAKE) return;
     isAwake = true;
@@ -210,14 +210,15 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
     for (let isFirst = true; this.#isReadable && this.#isReading && this.#fd !== null; isFirst = false) {
       const memory = sharedMemory();
       const end = Math.min(memory.length, HEADROOM + (this.#most?.() ?? memory.length));
-      const read = this.#addon.read(this.#fd, memory, HEADROOM, end);
+      // What is small is passed on at once, but then all: who sends little all the time always has more, and the event loop would wait.
+      const read = this.#addon.read(this.#fd, memory, HEADROOM, end, isFirst);
       const bytes = read & (READ_UNIT - 1);
       const then = (read - bytes) / READ_UNIT;
       this.#isReadable = then === READ_MORE || bytes === end - HEADROOM;
       if (bytes > 0) this.#pass(memory, bytes);
       if (then === READ_END) this.#endReading();
       else if (then > 0) this.destroy(systemError('read', -then));
-      else if (this.#isReadable && open.count() > 1 && !(isFirst && then === READ_MORE)) {
+      else if (this.#isReadable && then !== READ_MORE && open.count() > 1) {
         // The others have their turn.
         setImmediate(() => this.#read());
         return;
@@ -232,7 +233,7 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   }
 
   #endReading(): void {
-    if (this.destroyed) return;
+    if (this.destroyed || this.readableEnded) return;
     this.readableEnded = true;
     this.emit('end');
     if (this.writableFinished) this.destroy();

@@ -7,7 +7,7 @@ import { fakeClock } from '../../support/clock.ts';
 import { listen } from '../../support/listen.ts';
 import { until } from '../../support/until.ts';
 
-const READ = 256 * 1024;
+const READ = 512 * 1024;
 
 test('has little wait for more while a transfer is fast, and no longer than until it stops', async (t) => {
   const { socket, peer, heard } = await pair(t);

@@ -58,6 +58,20 @@ for (const [kind, open] of Object.entries(KINDS)) {
     assert.ok(Buffer.concat(chunks).equals(all));
   });
 
+  test(`${kind}: tells the end once, also while much is still to be sent`, async (t) => {
+    const { socket, peer, events } = await opened(t, open);
+    socket.resume();
+    peer.end();
+    await once(socket as Socket, 'end');
+    const all = Buffer.alloc(20_000_000, pattern(4, 65_537));
+    socket.write(all);
+    assert.ok(socket.writableLength > 0, 'the kernel does not take all of it');
+    socket.end();
+    assert.ok((await allOf(peer)).equals(all));
+    await until(() => events.includes('close'), { what: 'the close' });
+    assert.deepEqual(events, ['end', 'finish', 'close']);
+  });
+
   test(`${kind}: closes when both sides have ended, whichever is first`, async (t) => {
     for (const first of ['socket', 'peer'] as const) {
       const { socket, peer, events } = await opened(t, open);
@@ -242,6 +256,23 @@ test('waits a moment for one that opens, as on a busy machine', async () => {
     assert.deepEqual([left, watched], [[], answers[0] === 0 ? [true] : []]);
     socket.destroy();
   }
+});
+
+test('returns to the event loop from one that always has a little more', () => {
+  const asked: boolean[] = [];
+  const read = (_fd: number, _memory: Buffer, _start: number, _end: number, soon: boolean) => {
+    asked.push(soon);
+    assert.ok(asked.length < 100, 'it goes on without end');
+    return soon ? 1 - 2 * 2 ** 20 : 1;
+  };
+  const addon = { read, closeSocket: () => {} } as unknown as Addon;
+  const poll = { watch: () => true, pollBusily: () => 0 };
+  const socket = new NativeSocket(addon, poll, 7, { address: '127.0.0.1', port: 1 }, systemClock);
+  socket.on('error', (error: Error) => assert.fail(error));
+  socket.on('data', () => {});
+  for (let i = 0; i < 3; i++) socket.handle(READABLE);
+  assert.deepEqual(asked, [true, false, true, false, true, false]);
+  socket.destroy();
 });
 
 const READABLE = 1;

@@ -49,7 +49,7 @@ export function shareWindows(
     // ssh2 has already added the refill.
     const left = channel.incoming.window - bytes;
     const grant = Math.max(0, share - left);
-    const worthwhile = grant >= share / 2;
+    const worthwhile = grant >= Math.min(REFILL, share / 2);
     limit(channel, share, worthwhile ? left + grant : left);
     if (worthwhile) channelWindowAdjust.call(protocol, theirs, grant);
   };
@@ -131,7 +131,7 @@ const resuming = new WeakSet<OpenChannel>();
 
 /** As windowAdjust() of ssh2, where its stream is read. */
 function refill(protocol: Protocol, { incoming, outgoing }: OpenChannel): void {
-  if (incoming.window > FULL / 2 || outgoing.state === 'closed') return;
+  if (incoming.window > FULL - REFILL || outgoing.state === 'closed') return;
   const bytes = FULL - incoming.window;
   incoming.window = FULL;
   protocol.channelWindowAdjust(outgoing.id, bytes);
@@ -297,6 +297,8 @@ function roomOf(member: { room(): number }): number {
 
 /** ssh2's own window, as OpenSSH's. */
 const FULL = 2 * 1024 * 1024;
+/** So much a transfer uses up before it is granted again. With half of the window, as in ssh2, the server was often done with the rest before. */
+const REFILL = 256 * 1024;
 const SOME = 256 * 1024;
 const LEAST = 16 * 1024;
 
