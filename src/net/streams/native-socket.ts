@@ -5,7 +5,7 @@ import { deferred } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import { createSlots } from '../../lib/slots.ts';
 import { systemError } from '../../lib/system-error.ts';
-import { createAnswerPace, NEAR_MS } from './answer-pace.ts';
+import { AnswerPace, NEAR_MS } from './answer-pace.ts';
 import type { DeviceSocket, Listener } from './device-socket.ts';
 import { ListenerError } from './guard-listeners.ts';
 import { HEADROOM, lendShared, setReader, sharedMemory, type Reader, type Take } from './lent-memory.ts';
@@ -45,6 +45,7 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   readonly #addon: Addon;
   readonly #poll: Poll;
   readonly #clock: Clock;
+  readonly #answers = new AnswerPace();
   /** Null when it is closed: the number may then be that of another. */
   #fd: number | null;
   #take: Take | null = null;
@@ -143,10 +144,10 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   /** What is small is mostly a question, and its answer often near. */
   sentPast(bytes: number): void {
     if (bytes === 0 || bytes > SMALL) return;
-    answers.asked(this.#clock.now());
-    if (!answers.isNear() || isAwake || !MAY_STAY_AWAKE) return;
+    this.#answers.asked(this.#clock.now());
+    if (!this.#answers.isNear() || isAwake || !MAY_STAY_AWAKE) return;
     isAwake = true;
-    setImmediate(awaitAnswer, this.#poll);
+    setImmediate(awaitAnswer, this.#poll, this.#answers);
   }
 
   cork(): void {
@@ -227,7 +228,7 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   }
 
   #pass(memory: Buffer, bytes: number): void {
-    answers.answered(this.#clock.now());
+    this.#answers.answered(this.#clock.now());
     if (this.#take !== null) lendShared(bytes, this.#take, this);
     else this.emit('data', Buffer.from(memory.subarray(HEADROOM, HEADROOM + bytes)));
   }
@@ -317,8 +318,6 @@ const piece = new Uint32Array(2);
 
 /** In bytes. */
 const SMALL = 4096;
-/** Of all of them: they share the processor. */
-const answers = createAnswerPace();
 /** With a single one, the target could not run meanwhile. */
 const MAY_STAY_AWAKE = availableParallelism() > 1;
 let isAwake = false;
@@ -329,7 +328,7 @@ function onReady(count: number): void {
 }
 
 /** To fall asleep and to be woken takes as long as a near answer. */
-function awaitAnswer(poll: Poll): void {
+function awaitAnswer(poll: Poll, answers: AnswerPace): void {
   isAwake = false;
   if (!answers.isNear()) return;
   const count = poll.pollBusily(NEAR_MS * 1000);
