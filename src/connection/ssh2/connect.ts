@@ -20,6 +20,7 @@ import { translateError, type Stage } from './errors.ts';
 import { guardConnection } from './guards.ts';
 import type { Identification } from './identification.ts';
 import { batchPackets, sendSealed, sendsNow } from './packets/batch-packets.ts';
+import { SmallTalk } from './packets/small-talk.ts';
 import { recordOffer } from './offer.ts';
 import { createRequests } from './requests.ts';
 import type { Authenticator } from '../auth/auth.ts';
@@ -63,6 +64,7 @@ class Connecting {
   readonly #requests: ReturnType<typeof createRequests>;
   readonly #offer = recordOffer();
   readonly #use: ReturnType<typeof trackChannels>;
+  readonly #talk = new SmallTalk();
   #cancelTimer = () => {};
   #transport: Transport;
   #identification: Identification | null = null;
@@ -206,7 +208,7 @@ class Connecting {
   /** The answer leaves before the visit is begun and logged. */
   #accepted(channel: Channel): Channel {
     sendSealed(this.#client);
-    return this.#use.add(sendsNow(this.#client, channel));
+    return this.#use.add(sendsNow(this.#client, channel, this.#talk, this.#options.clock));
   }
 
   #connect(): void {
@@ -248,7 +250,8 @@ class Connecting {
       serverVersion: this.#serverVersion,
       algorithms: this.#algorithms,
       transport: this.#transport,
-      open: async (endpoint, originator) => add(sendsNow(this.#client, await open(endpoint, originator))),
+      open: async (endpoint, originator) =>
+        add(sendsNow(this.#client, await open(endpoint, originator), this.#talk, this.#options.clock)),
       idleMs,
       close: () => this.#close(),
       destroy: () => this.#fail(new TunnelFailure('disconnected', 'closed by us')),

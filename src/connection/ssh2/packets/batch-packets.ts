@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import { afterRead, readerOf, type Take } from '../../../net/streams/lent-memory.ts';
 import { descriptorOf, senderPast } from '../../../net/streams/send-past.ts';
 import { loadAddon } from '../../../lib/addon.ts';
+import { timerAfterIo, type Clock } from '../../../lib/async/clock.ts';
 import type { SshStream } from '../../../net/streams/stream-adapter.ts';
 import type { Channel } from '../../ssh/connection.ts';
 import { internalsOf, type OpenChannel, type Protocol } from '../protocol/internals.ts';
@@ -11,6 +12,7 @@ import type { Keys, Opener, Sealer } from './codec.ts';
 import { BatchDecipher, type Passage } from './decipher.ts';
 import { nativeCodec } from './native.ts';
 import { gcmOpener, gcmSealer } from './node-gcm.ts';
+import { OneOfMany, PATIENCE_MS, type SmallTalk } from './small-talk.ts';
 
 /**
  * Has packets sealed and opened in batches where the agreed cipher is AES-GCM or ChaCha20-Poly1305, from the first exchange of
@@ -60,13 +62,15 @@ export function sendSealed(client: Client): void {
  * Gives a channel of this client its sendNow(): all packets of a read are sealed in one call, and its stream costs nothing. By a name: V8
  * puts a function without one, in a property, where only a full garbage collection comes (see guardListeners()).
  */
-export function sendsNow(client: Client, channel: Channel): Channel {
+export function sendsNow(client: Client, channel: Channel, talk: SmallTalk, clock: Clock): Channel {
   const { _protocol: protocol } = internalsOf(client);
+  const among = new OneOfMany(talk);
   const outgoing: Outgoing = (channel as unknown as OpenChannel).outgoing;
   const mayPass = () => protocol._kexinit === undefined && outgoing.state === 'open' && channel.writable;
   const sendNow: Channel['sendNow'] = (memory, start, end) => {
     if (!mayPass() || channel.writableLength > 0) return 0;
-    const to = Math.min(end, start + outgoing.window);
+    const to = Math.min(end, start + among.usable(outgoing.window, end - start, clock.now()));
+    if (to === start) return 0;
     outgoing.window -= to - start;
     const { id, packetSize } = outgoing;
     const cipher = plainCipherOf(protocol);
@@ -77,9 +81,22 @@ export function sendsNow(client: Client, channel: Channel): Channel {
     return to - start;
   };
   const onceWindowOpens: Channel['onceWindowOpens'] = (listener) => {
-    if (!mayPass() || channel.writableLength > 0 || outgoing.window > 0) return false;
-    outgoing[ON_OPEN] = listener;
+    if (!mayPass() || channel.writableLength > 0 || (outgoing.window > 0 && !among.waits)) return false;
+    outgoing[ON_OPEN] = outgoing.window > 0 ? withPatience(listener) : listener;
     return true;
+  };
+  const withPatience = (listener: () => void) => {
+    const cancel = timerAfterIo(clock, PATIENCE_MS, () => {
+      if (outgoing[ON_OPEN] !== onOpen) return;
+      among.waitedInVain(clock.now());
+      outgoing[ON_OPEN] = undefined;
+      listener();
+    });
+    const onOpen = () => {
+      cancel();
+      listener();
+    };
+    return onOpen;
   };
   return Object.assign(channel, { sendNow, onceWindowOpens });
 }

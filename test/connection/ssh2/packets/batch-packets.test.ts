@@ -77,6 +77,43 @@ describe('past its stream, a channel', () => {
     assert.equal(channel.onceWindowOpens!(listener), false);
   });
 
+  test('keeps little on its way beside another one that says little, and is told when it may go on', async (t) => {
+    const target = await startEcho();
+    const { channel, beside } = await open(t, target);
+    const typed = await beside();
+    const memory = Buffer.alloc(1024 * 1024);
+    let reports = 0;
+    assert.equal(typed.sendNow!(memory, 0, 1), 1);
+    const sent = channel.sendNow!(memory, 0, memory.length);
+    assert.ok(sent > 0 && sent < memory.length, `${sent}`);
+    assert.equal(channel.sendNow!(memory, 0, memory.length), 0);
+    assert.equal(
+      channel.onceWindowOpens!(() => (reports += 1)),
+      true,
+    );
+    channel.on('data', () => {});
+    await until(() => reports === 1, { what: 'a report' });
+  });
+
+  test('is not held back where the server grants nothing for it', async (t) => {
+    const { channel, outgoing, beside } = await open(t, await startNeverReads());
+    const typed = await beside();
+    const memory = Buffer.alloc(8 * 1024 * 1024);
+    let free = 0;
+    for (let left = outgoing.window; left > 0; left = outgoing.window) {
+      typed.sendNow!(memory, 0, 1);
+      if (channel.sendNow!(memory, 0, memory.length) === left) break;
+      const before = free;
+      assert.equal(
+        channel.onceWindowOpens!(() => (free += 1)),
+        true,
+      );
+      await until(() => free > before, { what: 'a report' });
+    }
+    assert.equal(outgoing.window, 0);
+    assert.ok(free > 0);
+  });
+
   test('sends nothing during an exchange of keys, and nothing after its end', async (t) => {
     const { channel, protocol } = await open(t, await startEcho());
     const memory = Buffer.from('data');
@@ -140,7 +177,13 @@ describe('past its stream, a channel', () => {
     const to = { type: 'tcp', host: '127.0.0.1', port: target.port } as const;
     const channel = await connection.open(to, { address: '127.0.0.1', port: 1 });
     const inside = channel as unknown as { readonly outgoing: { window: number }; readonly _client: Inside };
-    return { channel: channel satisfies Channel, outgoing: inside.outgoing, protocol: inside._client._protocol };
+    return {
+      channel: channel satisfies Channel,
+      outgoing: inside.outgoing,
+      protocol: inside._client._protocol,
+      /** Another channel of the same connection. */
+      beside: (): Promise<Channel> => connection.open(to, { address: '127.0.0.1', port: 2 }),
+    };
   }
 });
 
