@@ -1,10 +1,12 @@
 // Bundles src/cli.ts into dist/, with all packages it needs, which are development dependencies for that reason:
-// `node packaging/build.mjs [--outdir DIR] [--entry FILE] [--version VERSION] [--maps]`.
+// `node packaging/build.mjs [--outdir DIR] [--entry FILE] [--version VERSION] [--cache] [--maps]`.
 import { build } from 'esbuild';
-import { chmodSync, copyFileSync, cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { commonJs, PLACES } from './common-js.mjs';
 import { together } from './together.mjs';
 import { REPLACED_FILES, replacedFile } from './ssh2-replacements.mjs';
 
@@ -15,6 +17,7 @@ const { values: options } = parseArgs({
     version: { type: 'string', default: manifest.version },
     outdir: { type: 'string', default: join(root, 'dist') },
     entry: { type: 'string', default: join(root, 'src/cli.ts') },
+    cache: { type: 'boolean', default: false }, // code cache for this Node.js
     maps: { type: 'boolean', default: false }, // source maps beside the files, which say nothing of them
   },
 });
@@ -23,12 +26,14 @@ const cli = join(outdir, `${basename(options.entry).replace(/\.[^.]+$/, '')}.js`
 
 // esbuild, a program in Go, is over before its garbage matters, and to collect it would be a tenth of the work.
 process.env['GOGC'] ??= 'off';
+rmSync(join(outdir, 'code.cache'), { force: true });
 rmSync(join(outdir, 'chunks'), { recursive: true, force: true }); // names carry a hash: old files would stay forever
-const { metafile } = await build({
+const { metafile, outputFiles } = await build({
   // The worker is among the chunks, because a chunk starts it (src/lib/async/run-in-worker.ts).
   entryPoints: [
     { in: resolve(options.entry), out: basename(cli, '.js') },
     { in: join(root, 'src/worker.ts'), out: 'chunks/worker' },
+    { in: join(root, 'src/lib/code-cache.ts'), out: 'chunks/code-cache' },
   ],
   outdir,
   chunkNames: 'chunks/[name]-[hash]',
@@ -41,16 +46,10 @@ const { metafile } = await build({
   minifyWhitespace: true, // the daemon keeps the text of what it has loaded
   lineLimit: 100,
   define: {
+    ...PLACES,
     TUNNELD_VERSION: JSON.stringify(options.version),
     TUNNELD_NATIVE: JSON.stringify('../native'),
     TUNNELD_UNIT: JSON.stringify(readFileSync(join(root, 'systemd/tunnel.service'), 'utf8')),
-  },
-  // CommonJS packages expect these names, and ESM has none of them; ssh2's WebAssembly is one that looks at __dirname.
-  banner: {
-    js: [
-      "import { createRequire as createRequireOf } from 'node:module';",
-      'const require = createRequireOf(import.meta.url), __filename = import.meta.filename, __dirname = import.meta.dirname;',
-    ].join('\n'),
   },
   legalComments: 'external',
   sourcemap: options.maps ? 'external' : false,
@@ -58,8 +57,17 @@ const { metafile } = await build({
   plugins: [unusedPartsStayOut(), ssh2IsMended(), neededTogether()],
   absWorkingDir: root,
   metafile: true,
+  write: false,
   logLevel: 'warning',
 });
+const notices = [];
+for (const { path, text } of outputFiles) {
+  mkdirSync(dirname(path), { recursive: true });
+  if (path.endsWith('.LEGAL.txt')) notices.push(text);
+  else if (path === cli) writeFileSync(path, loadingFromCache(text));
+  // So can Node.js be given what V8 has compiled before (src/lib/code-cache.ts).
+  else writeFileSync(path, path.endsWith('.js') ? commonJs(text) : text);
+}
 await buildPage();
 // TUNNELD_NATIVE is the way from a chunk to the addons.
 for (const [file, { inputs }] of Object.entries(metafile.outputs))
@@ -75,10 +83,34 @@ cpSync(join(root, 'packaging/native/prebuilt'), join(outdir, 'native'), {
 // SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an address (RFC 1112 section 4). Node 20 has no
 // --disable-sigusr1 yet.
 const flags = '--single-threaded-gc --v8-pool-size=1 --expose-gc --inspect-port=240.0.0.1:9229';
-writeFileSync(cli, `#!/usr/bin/env -S node ${flags}\n${readFileSync(cli, 'utf8').replace(/^#!.*\n/, '')}`);
-chmodSync(cli, 0o755);
+writeProgram(cli, readFileSync(cli, 'utf8').replace(/^#!.*\n/, ''));
+// Called where the program is installed, with the Node.js that runs it: another one's cache is of no use.
+const maker = join(outdir, 'make-code-cache.js');
+writeProgram(
+  maker,
+  "import { makeCodeCache } from './chunks/code-cache.js';\nmakeCodeCache(`${import.meta.dirname}/chunks`);\n",
+);
+
+function writeProgram(file, text) {
+  writeFileSync(file, `#!/usr/bin/env -S node ${flags}\n${text}`);
+  chmodSync(file, 0o755);
+}
 writeFileSync(join(outdir, 'package.json'), '{"type":"module"}\n'); // dist/ is complete: it runs wherever it is copied
+writeFileSync(join(outdir, 'chunks/package.json'), '{"type":"commonjs"}\n');
 writeFileSync(join(outdir, 'THIRD-PARTY-LICENSES.txt'), thirdPartyLicences());
+if (options.cache) execFileSync(maker);
+
+/** What a program loads on demand, which is nearly all of it. */
+function loadingFromCache(text) {
+  const banner = [
+    "import { createRequire as createRequireOf } from 'node:module';",
+    "import { cachedRequire } from './chunks/code-cache.js';",
+    'const { filename: __filename, dirname: __dirname, url: import_meta_url } = import.meta;',
+    'const require = createRequireOf(import_meta_url);',
+    'const fromChunks = cachedRequire(require, `${__dirname}/chunks`);',
+  ];
+  return `${banner.join('\n')}\n${text.replaceAll('import("./chunks/', 'fromChunks("./chunks/')}`;
+}
 
 /** What a browser loads: one script, one style sheet, and the files that name them. */
 async function buildPage() {
@@ -162,17 +194,5 @@ function thirdPartyLicences() {
     const text = file === undefined ? '' : `\n\n${readFileSync(join(root, folder, file), 'utf8').trim()}`;
     return `${name} ${version} (${license ?? licenses[0].type})${text}\n`;
   });
-  return [...packages, ...noticesOfFiles()].join(`\n${'-'.repeat(80)}\n\n`);
-}
-
-/** esbuild writes notices beside each output; they are moved into the one file. */
-function noticesOfFiles() {
-  const files = Object.keys(metafile.outputs)
-    .filter((output) => output.endsWith('.js'))
-    .map((output) => join(root, `${output}.LEGAL.txt`));
-  return files.filter(existsSync).map((file) => {
-    const text = readFileSync(file, 'utf8');
-    rmSync(file);
-    return text;
-  });
+  return [...packages, ...notices].join(`\n${'-'.repeat(80)}\n\n`);
 }

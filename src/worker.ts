@@ -12,7 +12,9 @@ const JOBS: Readonly<Record<JobName, () => Promise<(input: never) => unknown>>> 
 const { name, input, version } = workerData as JobData;
 const send = (message: JobMessage) => parentPort?.postMessage(message, []);
 
-if (version === VERSION && name in JOBS) {
+if (version === VERSION && name in JOBS) void doJob();
+
+async function doJob(): Promise<void> {
   const job = await JOBS[name]();
   send({ type: 'started' });
   send({ type: 'done', result: await job(input as never) });

@@ -33,10 +33,10 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
   });
 try {
   const packages = run('npm', 'run', '-s', 'setup');
-  const scripts = ['packaging/build.mjs', 'packaging/documents.mjs', 'test/compile.mjs'];
+  const scripts = [['packaging/build.mjs', '--cache'], ['packaging/documents.mjs'], ['test/compile.mjs']];
   await Promise.all([
     run('sh', 'test/support/prepare.sh'),
-    packages.then(() => Promise.all(scripts.map((script) => run(process.execPath, script)))),
+    packages.then(() => Promise.all(scripts.map((script) => run(process.execPath, ...script)))),
   ]);
   const tests = 'node_modules/.cache/tunneld-tests/test/run.js';
   await run(...ownProcesses(), process.execPath, '--enable-source-maps', tests, 'npm', 'run', '-s', 'static');

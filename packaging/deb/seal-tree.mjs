@@ -15,4 +15,4 @@ export function sealTree(path, date) {
   lutimesSync(path, date, date);
 }
 
-const PROGRAMS = /\/usr\/lib\/tunneld\/cli\.js$|\/DEBIAN\/(?:pre|post)(?:inst|rm)$/;
+const PROGRAMS = /\/usr\/lib\/tunneld\/(?:cli|make-code-cache)\.js$|\/DEBIAN\/(?:pre|post)(?:inst|rm)$/;

@@ -17,7 +17,7 @@ export function stageFiles(tree, { root, dist, version, date }) {
   // The path has no version: a running daemon does not need the files it was started from.
   for (const name of ['chunks', 'native', 'page', 'package.json', 'tunneld.schema.json'])
     cpSync(join(dist, name), join(tree, 'usr/lib/tunneld', name), { recursive: true });
-  put('usr/lib/tunneld/cli.js', withDebiansNode(built('cli.js')));
+  for (const name of ['cli.js', 'make-code-cache.js']) put(`usr/lib/tunneld/${name}`, withDebiansNode(built(name)));
   mkdirSync(join(tree, 'usr/bin'));
   symlinkSync('../lib/tunneld/cli.js', join(tree, 'usr/bin/tunneld'));
   put('usr/lib/systemd/system/tunnel.service', packagedUnit(source('systemd/tunnel.service')));
@@ -49,6 +49,6 @@ const LINE = `${'-'.repeat(80)}\nThe program includes parts of these packages:`;
 /** The node of the package's dependency, and not another one in /usr/local. */
 function withDebiansNode(program) {
   const changed = program.replace(/^#!\/usr\/bin\/env -S node /, '#!/usr/bin/env -S /usr/bin/node ');
-  if (changed === program) throw new Error('cli.js does not begin as expected');
+  if (changed === program) throw new Error('a program does not begin as expected');
   return changed;
 }

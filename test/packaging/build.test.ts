@@ -8,6 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { takeTextFor } from '../support/code-cache.ts';
 import { tempDir } from '../support/until.ts';
 import { makeKey } from '../support/login.ts';
 
@@ -87,9 +88,8 @@ test('has all of the daemon in memory while it runs: an upgrade may replace its 
   const first = readdirSync(join(dist, 'chunks')).find((name) => name.startsWith('run-')) ?? '';
   const reached = new Set([first]);
   for (const name of reached) {
-    const text = readFileSync(join(dist, 'chunks', name), 'utf8');
-    for (const [, next] of text.matchAll(/(?:\bfrom|\bimport)\s*"\.\/([^"]+)"/g)) reached.add(next!);
-    for (const [, later] of text.matchAll(/\bimport\(\s*"\.\/([^"]+)"\s*\)/g)) {
+    const text = textOf(join(dist, 'chunks', name));
+    for (const [, later] of text.matchAll(LATER)) {
       // But for what is loaded at once where it is wanted: SOCKS by a tunnel (see loadProxy), HTTP by the configuration (see createWeb);
       // and for ML-KEM, which is not offered again where it is gone (see openMlKem).
       const file = join(dist, 'chunks', later!);
@@ -98,12 +98,39 @@ test('has all of the daemon in memory while it runs: an upgrade may replace its 
         [],
         name,
       );
-      for (const [, next] of readFileSync(file, 'utf8').matchAll(/(?:\bfrom|\bimport)\s*"\.\/([^"]+)"/g))
-        reached.add(next!);
+      for (const next of neededAtOnce(textOf(file))) reached.add(next);
     }
+    for (const next of neededAtOnce(text)) reached.add(next);
   }
   assert.ok(reached.size > 5);
 });
+
+/** With strings that go on in the next line in one. */
+function textOf(file: string): string {
+  return readFileSync(file, 'latin1').replaceAll('\\\n', '');
+}
+
+const LATER = /\bPromise\.resolve\(\)\s*\.\s*then\(\s*\(\)\s*=>\s*\w*\(?\s*require\(\s*"\.\/([^"]+)"/g;
+
+function neededAtOnce(text: string): string[] {
+  return [...text.replaceAll(LATER, '').matchAll(/\brequire\(\s*"\.\/([^"]+)"\s*\)/g)].map(([, name]) => name!);
+}
+
+test('is compiled once, where it is installed', async (t) => {
+  const { alone } = await bundleOfProgram(t);
+  await run(join(alone, 'make-code-cache.js'));
+  const version = async () => (await run(join(alone, 'cli.js'), ['--version'])).stdout;
+  const before = await version();
+  const name = readdirSync(join(alone, 'chunks')).find((one) => /^main-.*\.js$/.test(one))!;
+  const main = join(alone, 'chunks', name);
+  const blank = readFileSync(main, 'latin1').replaceAll(/\S/g, ' ');
+  writeFileSync(main, blank);
+  await assert.rejects(version());
+  // Who believes that this is what it has compiled shows that it does not compile.
+  takeTextFor(join(alone, 'code.cache'), name, blank);
+  assert.equal(await version(), before);
+});
+
 /** Reads the arguments of ssh, says what they mean, and ends: all of the daemon is loaded by then. */
 const RUN = ['run', '--print-config', '-F', 'none', '-R', '8080:localhost:80', 'user@host.invalid'];
 

@@ -14,6 +14,9 @@ const { version: OLD } = JSON.parse(readFileSync(new URL('../../package.json', i
 };
 const NEW = '90.1.0';
 
+/** What the program is compiled to, once. */
+const CACHE = '/usr/lib/tunneld/code.cache';
+
 test('serves from its installation to its purge when tunneld is a Debian package', async (t) => {
   const box = await bootSystemd(t);
   if (box === null) return;
@@ -47,6 +50,7 @@ test('serves from its installation to its purge when tunneld is a Debian package
     assert.equal(await box.must('stat', '-c', '%a %U:%G', '/var/lib/tunneld'), '700 tunneld:tunneld\n');
     assert.match(await box.must('getent', 'passwd', 'tunneld'), /:\/var\/lib\/tunneld:\/usr\/sbin\/nologin\n$/);
     assert.match(await box.must('tunneld', '--version'), new RegExp(`^tunneld ${OLD} `));
+    await box.must('test', '-s', CACHE);
     assert.equal(await box.must('dpkg', '--verify', 'tunneld'), '');
     assert.equal(await box.must('systemd-analyze', 'verify', 'tunnel.service'), '');
   });
@@ -153,6 +157,9 @@ test('serves from its installation to its purge when tunneld is a Debian package
     const script = (name: string) => `/var/lib/dpkg/info/tunneld.${name}`;
     await box.must(script('postinst'), 'configure', NEW);
     await service.untilTunnel('main', isUp);
+    await box.must('rm', CACHE);
+    await box.must(script('postinst'), 'triggered', '/usr/bin/node');
+    await box.must('test', '-s', CACHE);
     await box.must(script('postinst'), 'abort-remove');
     // What somebody stopped starts neither at an upgrade nor after a removal, though it is enabled.
     await box.must('systemctl', 'stop', 'tunnel');

@@ -82,14 +82,14 @@ function asStarted(
   const user =
     account === undefined ? [] : ['setpriv', `--reuid=${account.uid}`, `--regid=${account.gid}`, '--init-groups'];
   const start = words(['setsid', '-f', ...user, 'env', '-i', '/bin/sh']);
-  const text = `${exports(environment)}exec ${words(argv)} </dev/null\n`;
+  const text = `${exported(environment)}exec ${words(argv)} </dev/null\n`;
   let end = 'END';
   while (text.includes(end)) end += '_'; // else what a process has been called could end it early
   return `(cd ${shellQuote(directory)} && ${start} >/dev/null 2>&1 <<'${end}'\n${text}${end}\n)`;
 }
 
 /** Variables of the shell that was asked for: the argument list of a process is for all to read, and what is in them is not. */
-function exports(environment: Readonly<Record<string, string>>): string {
+function exported(environment: Readonly<Record<string, string>>): string {
   return Object.entries(environment)
     .filter(([name]) => /^[A-Za-z_]\w*$/.test(name)) // no shell can set another
     .map(([name, value]) => `export ${name}=${shellQuote(value)}\n`)

@@ -18,7 +18,7 @@ before(() => {
   const [build, entry] = ['../../../packaging/build.mjs', '../../install/launchd/program.ts'].map((path) =>
     fileURLToPath(new URL(path, import.meta.url)),
   ) as [string, string];
-  execFileSync(process.execPath, [build, '--entry', entry, '--outdir', join(folder, 'dist')]);
+  execFileSync(process.execPath, [build, '--cache', '--entry', entry, '--outdir', join(folder, 'dist')]);
 });
 
 /** A Mac with a configuration whose tunnel has nowhere to go, and a home with a name that is hard to write. */

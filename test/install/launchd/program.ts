@@ -14,7 +14,10 @@ import { exitCodeOf } from '../../../src/program/error-boundary.ts';
 const [, , command, ...args] = process.argv;
 const dryRun = args.includes('--dry-run');
 
-if (command === 'run') await import('../../../src/cli.ts');
+if (command === 'run') {
+  await import('../../../src/cli.ts');
+  await new Promise(() => {}); // it ends the process
+}
 const caller = { ...systemEnvironment(), uid: 501, userName: 'me' };
 const options = {
   user: !args.includes('--system'),

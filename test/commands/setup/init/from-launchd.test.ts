@@ -21,7 +21,7 @@ before(() => {
   const [build, entry] = ['../../../../packaging/build.mjs', '../../../install/launchd/program.ts'].map((path) =>
     fileURLToPath(new URL(path, import.meta.url)),
   ) as [string, string];
-  execFileSync(process.execPath, [build, '--entry', entry, '--outdir', join(folder, 'dist')]);
+  execFileSync(process.execPath, [build, '--cache', '--entry', entry, '--outdir', join(folder, 'dist')]);
 });
 
 // They wait more than they work.
