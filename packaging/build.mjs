@@ -90,17 +90,17 @@ writeProgram(
   maker,
   "import { makeCodeCache } from './chunks/code-cache.js';\nmakeCodeCache(`${import.meta.dirname}/chunks`);\n",
 );
-
-function writeProgram(file, text) {
-  writeFileSync(file, `#!/usr/bin/env -S node ${flags}\n${text}`);
-  chmodSync(file, 0o755);
-}
 writeFileSync(join(outdir, 'package.json'), '{"type":"module"}\n'); // dist/ is complete: it runs wherever it is copied
 writeFileSync(join(outdir, 'chunks/package.json'), '{"type":"commonjs"}\n');
 writeFileSync(join(outdir, 'THIRD-PARTY-LICENSES.txt'), thirdPartyLicences());
 if (options.cache) execFileSync(maker);
 
-/** What a program loads on demand, which is nearly all of it. */
+function writeProgram(file, text) {
+  writeFileSync(file, `#!/usr/bin/env -S node ${flags}\n${text}`);
+  chmodSync(file, 0o755);
+}
+
+/** What a program loads on demand, which is nearly all of it. Lines stay lines, for the maps. */
 function loadingFromCache(text) {
   const banner = [
     "import { createRequire as createRequireOf } from 'node:module';",
@@ -109,7 +109,7 @@ function loadingFromCache(text) {
     'const require = createRequireOf(import_meta_url);',
     'const fromChunks = cachedRequire(require, `${__dirname}/chunks`);',
   ];
-  return `${banner.join('\n')}\n${text.replaceAll('import("./chunks/', 'fromChunks("./chunks/')}`;
+  return `${banner.join(' ')}${text.replaceAll('import("./chunks/', 'fromChunks("./chunks/')}`;
 }
 
 /** What a browser loads: one script, one style sheet, and the files that name them. */

@@ -13,6 +13,11 @@ export class AnswerPace {
     this.#askedAt = now;
   }
 
+  /** Whether something was sent that is not answered yet. */
+  isAsked(): boolean {
+    return this.#askedAt !== null;
+  }
+
   /** The target has sent something. */
   answered(now: number): void {
     if (this.#askedAt === null) return;

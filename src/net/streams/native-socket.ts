@@ -228,7 +228,7 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
   }
 
   #pass(memory: Buffer, bytes: number): void {
-    this.#answers.answered(this.#clock.now());
+    if (this.#answers.isAsked()) this.#answers.answered(this.#clock.now());
     if (this.#take !== null) lendShared(bytes, this.#take, this);
     else this.emit('data', Buffer.from(memory.subarray(HEADROOM, HEADROOM + bytes)));
   }
