@@ -20,9 +20,15 @@ export function cachedRequire(usual: NodeJS.Require, folder: string): (id: strin
     // All or none: a file that is loaded by `usual` has it load what it needs, once more.
     if (cache === undefined) cache = openCache(folder, file);
     if (cache === null) return usual(file);
+    const run = cache.compiled(file);
     const module = { exports: {} };
     loaded.set(file, module);
-    cache.compiled(file)(module.exports, load, module, file, folder);
+    try {
+      run(module.exports, load, module, file, folder);
+    } catch (error) {
+      loaded.delete(file);
+      throw error;
+    }
     return module.exports;
   };
   return load;
