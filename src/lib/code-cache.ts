@@ -1,4 +1,14 @@
-import { closeSync, openSync, readdirSync, readFileSync, readSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
@@ -55,6 +65,7 @@ export function makeCodeCache(folder: string): void {
   length.writeUInt32LE(index.length);
   const file = fileOf(folder);
   writeFileSync(`${file}.new`, Buffer.concat([length, index, ...pieces]));
+  chmodSync(`${file}.new`, 0o644); // as the program: the service's user reads it, too, whatever the umask was
   renameSync(`${file}.new`, file);
 }
 
@@ -76,29 +87,43 @@ interface Cache {
 
 /** Null where there is none, or where it is of no use for `first`. */
 function openCache(folder: string, first: string): Cache | null {
+  let fd: number | null = null;
   try {
-    const fd = openSync(fileOf(folder), 'r');
-    const read = (at: number, bytes: number) => {
-      const memory = Buffer.allocUnsafeSlow(bytes);
-      return memory.subarray(0, readSync(fd, memory, 0, bytes, at));
-    };
-    const indexBytes = read(0, LENGTH_BYTES).readUInt32LE();
-    const places = JSON.parse(read(LENGTH_BYTES, indexBytes).toString()) as Record<string, Place>;
+    // A FIFO would have us wait for who writes into it.
+    fd = openSync(fileOf(folder), constants.O_RDONLY | constants.O_NONBLOCK);
+    const codeOf = readerOfCode(fd);
     const scriptFor = (file: string) => {
       const text = textOf(file);
-      const place = places[basename(file)];
-      if (place === undefined || crc32(text) !== place.text) return scriptOf(file, text);
-      const code = read(LENGTH_BYTES + indexBytes + place.at, place.bytes);
-      return crc32(code) === place.code ? scriptOf(file, text, code) : scriptOf(file, text);
+      return scriptOf(file, text, codeOf(basename(file), text));
     };
     const script = scriptFor(first);
     if (script.cachedDataRejected === false)
       return { compiled: (file) => (file === first ? script : scriptFor(file)).runInThisContext() as Run };
-    closeSync(fd);
   } catch {
     // Without it a start takes longer.
   }
+  if (fd !== null) closeSync(fd);
   return null;
+}
+
+/** What was compiled of this text; undefined where there is none, or where it cannot be read or is damaged, which the index may be, too. */
+function readerOfCode(fd: number): (name: string, text: string) => Buffer | undefined {
+  const read = (at: number, bytes: number) => {
+    const memory = Buffer.allocUnsafeSlow(bytes);
+    return memory.subarray(0, readSync(fd, memory, 0, bytes, at));
+  };
+  const indexBytes = read(0, LENGTH_BYTES).readUInt32LE();
+  const places = JSON.parse(read(LENGTH_BYTES, indexBytes).toString()) as Record<string, Place>;
+  return (name, text) => {
+    try {
+      const place = places[name];
+      if (place === undefined || crc32(text) !== place.text) return undefined;
+      const code = read(LENGTH_BYTES + indexBytes + place.at, place.bytes);
+      return crc32(code) === place.code ? code : undefined;
+    } catch {
+      return undefined;
+    }
+  };
 }
 
 /** All are ASCII: packaging/build.mjs. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -7,6 +8,8 @@ import { crc32 } from 'node:zlib';
 import { cachedRequire, makeCodeCache } from '../../src/lib/code-cache.ts';
 import { changedCache, takeTextFor } from '../support/code-cache.ts';
 import { tempDir } from '../support/until.ts';
+
+const SOURCE = new URL('../../src/lib/code-cache.ts', import.meta.url).href;
 
 const FIRST = `
 const { counter } = require('./second.js');
@@ -50,6 +53,36 @@ test('has a file once that require() has loaded before', async (t) => {
   const before = usual(join(folder, 'second.js')) as Second;
   const first = cachedRequire(usual, folder)('./first.js') as First;
   assert.equal(first.counter, before.counter);
+});
+
+test('compiles a file of which the index says nonsense', async (t) => {
+  const { folder, usual } = await folderOf(t);
+  makeCodeCache(folder);
+  const file = join(folder, '../code.cache');
+  const cache = readFileSync(file);
+  writeFileSync(
+    file,
+    changedCache(cache, 'second.js', (place) => ({ ...place, bytes: -1 })),
+  );
+  assert.equal((cachedRequire(usual, folder)('./first.js') as First).counter.count, 1);
+  assert.equal(usual.cache[join(folder, 'first.js')], undefined);
+});
+
+test('does not wait for a FIFO in the place of the cache', async (t) => {
+  const { folder } = await folderOf(t);
+  execFileSync('mkfifo', [join(folder, '../code.cache')]);
+  const program = `const { cachedRequire } = await import(${JSON.stringify(SOURCE)});
+    const { createRequire } = await import('node:module');
+    cachedRequire(createRequire(import.meta.url), ${JSON.stringify(folder)})('./first.js');`;
+  execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], { timeout: 60_000 });
+});
+
+test('is readable for the user of a service, whatever the umask of who makes it', async (t) => {
+  const { folder } = await folderOf(t);
+  const before = process.umask(0o077);
+  t.after(() => process.umask(before));
+  makeCodeCache(folder);
+  assert.equal(statSync(join(folder, '../code.cache')).mode & 0o777, 0o644);
 });
 
 const SPOILT: Record<string, (cache: Buffer) => Buffer | null> = {
