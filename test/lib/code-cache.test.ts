@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -8,8 +7,6 @@ import { crc32 } from 'node:zlib';
 import { cachedRequire, makeCodeCache } from '../../src/lib/code-cache.ts';
 import { changedCache, takeTextFor } from '../support/code-cache.ts';
 import { tempDir } from '../support/until.ts';
-
-const SOURCE = new URL('../../src/lib/code-cache.ts', import.meta.url).href;
 
 const FIRST = `
 const { counter } = require('./second.js');
@@ -66,15 +63,6 @@ test('compiles a file of which the index says nonsense', async (t) => {
   );
   assert.equal((cachedRequire(usual, folder)('./first.js') as First).counter.count, 1);
   assert.equal(usual.cache[join(folder, 'first.js')], undefined);
-});
-
-test('does not wait for a FIFO in the place of the cache', async (t) => {
-  const { folder } = await folderOf(t);
-  execFileSync('mkfifo', [join(folder, '../code.cache')]);
-  const program = `const { cachedRequire } = await import(${JSON.stringify(SOURCE)});
-    const { createRequire } = await import('node:module');
-    cachedRequire(createRequire(import.meta.url), ${JSON.stringify(folder)})('./first.js');`;
-  execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], { timeout: 60_000 });
 });
 
 test('is readable for the user of a service, whatever the umask of who makes it', async (t) => {
