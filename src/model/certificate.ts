@@ -1,3 +1,5 @@
+import { printable } from '../lib/text.ts';
+
 /** What is shown of the certificate of a user. Its texts are safe to print. */
 export interface CertificateFacts {
   /** Null for one that only an agent has. */
@@ -76,7 +78,8 @@ export function explainRefusal(certificate: CertificateFacts, user: string, wall
   if (problem !== null && validityOf(certificate, wall) !== 'expiring') return problem;
   const { principals, authority, addresses } = certificate;
   const what = `the ${nameOf(certificate)}`;
-  if (!principals.includes(user))
+  // They are as they are shown, in which a secret that looks like a name is masked.
+  if (!principals.includes(printable(user)))
     return `${what} is for ${principals.join(',') || 'no principals'} and not for ${user}: a server takes it for ${user} only where it says so itself (AuthorizedPrincipalsFile)`;
   const from =
     addresses === null ? '' : `, or sees this device at an address other than ${addresses}, to which it is limited`;
