@@ -20,7 +20,7 @@ import { translateError, type Stage } from './errors.ts';
 import { guardConnection } from './guards.ts';
 import type { Identification } from './identification.ts';
 import { batchPackets, sendSealed, sendsNow } from './packets/batch-packets.ts';
-import { SmallTalk } from './packets/small-talk.ts';
+import { InteractiveChannels } from './packets/interactive.ts';
 import { recordOffer } from './offer.ts';
 import { createRequests } from './requests.ts';
 import type { Authenticator } from '../auth/auth.ts';
@@ -64,7 +64,7 @@ class Connecting {
   readonly #requests: ReturnType<typeof createRequests>;
   readonly #offer = recordOffer();
   readonly #use: ReturnType<typeof trackChannels>;
-  readonly #talk = new SmallTalk();
+  readonly #interactive = new InteractiveChannels();
   #cancelTimer = () => {};
   #transport: Transport;
   #identification: Identification | null = null;
@@ -208,7 +208,7 @@ class Connecting {
   /** The answer leaves before the visit is begun and logged. */
   #accepted(channel: Channel): Channel {
     sendSealed(this.#client);
-    return this.#use.add(sendsNow(this.#client, channel, this.#talk, this.#options.clock));
+    return this.#use.add(sendsNow(this.#client, channel, this.#interactive, this.#options.clock));
   }
 
   #connect(): void {
@@ -251,7 +251,7 @@ class Connecting {
       algorithms: this.#algorithms,
       transport: this.#transport,
       open: async (endpoint, originator) =>
-        add(sendsNow(this.#client, await open(endpoint, originator), this.#talk, this.#options.clock)),
+        add(sendsNow(this.#client, await open(endpoint, originator), this.#interactive, this.#options.clock)),
       idleMs,
       close: () => this.#close(),
       destroy: () => this.#fail(new TunnelFailure('disconnected', 'closed by us')),

@@ -12,7 +12,7 @@ import type { Keys, Opener, Sealer } from './codec.ts';
 import { BatchDecipher, type Passage } from './decipher.ts';
 import { nativeCodec } from './native.ts';
 import { gcmOpener, gcmSealer } from './node-gcm.ts';
-import { OneOfMany, PATIENCE_MS, type SmallTalk } from './small-talk.ts';
+import { PATIENCE_MS, SendingChannel, type InteractiveChannels } from './interactive.ts';
 
 /**
  * Has packets sealed and opened in batches where the agreed cipher is AES-GCM or ChaCha20-Poly1305, from the first exchange of
@@ -62,14 +62,14 @@ export function sendSealed(client: Client): void {
  * Gives a channel of this client its sendNow(): all packets of a read are sealed in one call, and its stream costs nothing. By a name: V8
  * puts a function without one, in a property, where only a full garbage collection comes (see guardListeners()).
  */
-export function sendsNow(client: Client, channel: Channel, talk: SmallTalk, clock: Clock): Channel {
+export function sendsNow(client: Client, channel: Channel, interactive: InteractiveChannels, clock: Clock): Channel {
   const { _protocol: protocol } = internalsOf(client);
-  const among = new OneOfMany(talk);
+  const sending = new SendingChannel(interactive);
   const outgoing: Outgoing = (channel as unknown as OpenChannel).outgoing;
   const mayPass = () => protocol._kexinit === undefined && outgoing.state === 'open' && channel.writable;
   const sendNow: Channel['sendNow'] = (memory, start, end) => {
     if (!mayPass() || channel.writableLength > 0) return 0;
-    const to = Math.min(end, start + among.usable(outgoing.window, end - start, clock.now()));
+    const to = Math.min(end, start + sending.usable(outgoing.window, end - start, clock.now()));
     if (to === start) return 0;
     outgoing.window -= to - start;
     const { id, packetSize } = outgoing;
@@ -81,14 +81,14 @@ export function sendsNow(client: Client, channel: Channel, talk: SmallTalk, cloc
     return to - start;
   };
   const onceWindowOpens: Channel['onceWindowOpens'] = (listener) => {
-    if (!mayPass() || channel.writableLength > 0 || (outgoing.window > 0 && !among.waits)) return false;
+    if (!mayPass() || channel.writableLength > 0 || (outgoing.window > 0 && !sending.isHeldBack)) return false;
     outgoing[ON_OPEN] = outgoing.window > 0 ? withPatience(listener) : listener;
     return true;
   };
   const withPatience = (listener: () => void) => {
     const cancel = timerAfterIo(clock, PATIENCE_MS, () => {
       if (outgoing[ON_OPEN] !== onOpen) return;
-      among.waitedInVain(clock.now());
+      sending.waitedInVain(clock.now());
       outgoing[ON_OPEN] = undefined;
       listener();
     });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { OneOfMany, SmallTalk } from '../../../../src/connection/ssh2/packets/small-talk.ts';
+import { InteractiveChannels, SendingChannel } from '../../../../src/connection/ssh2/packets/interactive.ts';
 
 const FULL = 2 * 1024 * 1024;
 const LARGE = 256 * 1024;
@@ -33,31 +33,31 @@ const CASES: Record<string, Case> = {
 
 for (const [what, { full = FULL, window = full, other, inVain, usable }] of Object.entries(CASES))
   test(`a transfer may use ${usable} bytes of a window when ${what}`, () => {
-    const talk = new SmallTalk();
-    const [transfer, another] = [new OneOfMany(talk), new OneOfMany(talk)];
+    const interactive = new InteractiveChannels();
+    const [transfer, another] = [new SendingChannel(interactive), new SendingChannel(interactive)];
     transfer.usable(full, LARGE, 0);
     if (other !== undefined) another.usable(FULL, ...other);
     if (inVain !== undefined) transfer.waitedInVain(inVain);
     assert.equal(transfer.usable(window, LARGE, 5000), usable);
-    assert.equal(transfer.waits, usable < LARGE);
+    assert.equal(transfer.isHeldBack, usable < LARGE);
   });
 
-test('small talk is never held back, and holds nobody back on its own channel', () => {
-  const talk = new SmallTalk();
-  const [transfer, typed] = [new OneOfMany(talk), new OneOfMany(talk)];
+test('an interactive channel is never held back, nor a transfer on the same one', () => {
+  const interactive = new InteractiveChannels();
+  const [transfer, typed] = [new SendingChannel(interactive), new SendingChannel(interactive)];
   typed.usable(FULL, 1, 0);
   assert.equal(transfer.usable(FULL, 100, 1), FULL);
   assert.equal(typed.usable(FULL - 500_000, 1, 2), FULL - 500_000);
   assert.equal(typed.usable(FULL - 500_000, LARGE, 3), FULL - 500_000);
 });
 
-test('the rest of a read is no small talk, however little it is', () => {
-  const talk = new SmallTalk();
-  const [transfer, typed] = [new OneOfMany(talk), new OneOfMany(talk)];
+test('the rest of a read is not interactive, however little it is', () => {
+  const interactive = new InteractiveChannels();
+  const [transfer, typed] = [new SendingChannel(interactive), new SendingChannel(interactive)];
   typed.usable(FULL, 1, 0);
   assert.equal(transfer.usable(FULL, LARGE, 1), ON_ITS_WAY);
   assert.equal(transfer.usable(FULL - ON_ITS_WAY, 100, 2), 0);
-  assert.equal(transfer.waits, true);
+  assert.equal(transfer.isHeldBack, true);
   assert.equal(transfer.usable(FULL - ON_ITS_WAY + 1000, 100, 3), 1000);
-  assert.equal(transfer.waits, false);
+  assert.equal(transfer.isHeldBack, false);
 });
