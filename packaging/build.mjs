@@ -24,6 +24,13 @@ const { values: options } = parseArgs({
 const outdir = resolve(options.outdir);
 const cli = join(outdir, `${basename(options.entry).replace(/\.[^.]+$/, '')}.js`);
 
+// V8's helper threads do not help where the garbage is network buffers: on two processors they cost a third of the throughput in the
+// benchmark. The flag cannot be set later: V8 aborts when it changes at run time. One thread is left to compile what runs hot: four keep 2 MiB of
+// memory, and a daemon has no work for them. Garbage is collected when a load is over (src/host/idle-memory.ts). The address keeps Node's debugger from opening, on
+// SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an address (RFC 1112 section 4). Node 20 has no
+// --disable-sigusr1 yet.
+const flags = '--single-threaded-gc --v8-pool-size=1 --expose-gc --inspect-port=240.0.0.1:9229';
+
 // esbuild, a program in Go, is over before its garbage matters, and to collect it would be a tenth of the work.
 process.env['GOGC'] ??= 'off';
 rmSync(join(outdir, 'code.cache'), { force: true });
@@ -64,7 +71,7 @@ const notices = [];
 for (const { path, text } of outputFiles) {
   mkdirSync(dirname(path), { recursive: true });
   if (path.endsWith('.LEGAL.txt')) notices.push(text);
-  else if (path === cli) writeFileSync(path, loadingFromCache(text));
+  else if (path === cli) writeProgram(path, loadingFromCache(text));
   // So can Node.js be given what V8 has compiled before (src/lib/code-cache.ts).
   else writeFileSync(path, path.endsWith('.js') ? commonJs(text) : text);
 }
@@ -77,18 +84,18 @@ cpSync(join(root, 'packaging/native/prebuilt'), join(outdir, 'native'), {
   recursive: true,
   filter: (name) => !name.endsWith('SHA256SUMS'),
 });
-// V8's helper threads do not help where the garbage is network buffers: on two processors they cost a third of the throughput in the
-// benchmark. The flag cannot be set later: V8 aborts when it changes at run time. One thread is left to compile what runs hot: four keep 2 MiB of
-// memory, and a daemon has no work for them. Garbage is collected when a load is over (src/host/idle-memory.ts). The address keeps Node's debugger from opening, on
-// SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an address (RFC 1112 section 4). Node 20 has no
-// --disable-sigusr1 yet.
-const flags = '--single-threaded-gc --v8-pool-size=1 --expose-gc --inspect-port=240.0.0.1:9229';
-writeProgram(cli, readFileSync(cli, 'utf8').replace(/^#!.*\n/, ''));
 // Called where the program is installed, with the Node.js that runs it: another one's cache is of no use.
 const maker = join(outdir, 'make-code-cache.js');
 writeProgram(
   maker,
-  "import { makeCodeCache } from './chunks/code-cache.js';\nmakeCodeCache(`${import.meta.dirname}/chunks`);\n",
+  `import { makeCodeCache } from './chunks/code-cache.js';
+try {
+  makeCodeCache(import.meta.dirname + '/chunks');
+} catch (error) {
+  console.error('tunneld: the code cache cannot be written: ' + error.message);
+  process.exitCode = 1;
+}
+`,
 );
 writeFileSync(join(outdir, 'package.json'), '{"type":"module"}\n'); // dist/ is complete: it runs wherever it is copied
 writeFileSync(join(outdir, 'chunks/package.json'), '{"type":"commonjs"}\n');

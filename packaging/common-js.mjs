@@ -16,7 +16,7 @@ export function commonJs(text) {
       exported = names.split(',').map(exportOf).join('');
       return newlinesOf(statement);
     })
-    .replace(/\bexport\s+default\b/, 'exports.default=') // of a package that is CommonJS itself
+    .replace(/(?<=^|[;}\n])export\s+default\b/, 'exports.default=') // of a package that is CommonJS itself
     .replaceAll(ON_DEMAND, 'Promise.resolve().then(()=>require($1))');
   if (URL.test(body)) needed += 'const import_meta_url=require("node:url").pathToFileURL(__filename).href;';
   const code = `"use strict";${needed}${body}${exported}\n`;
