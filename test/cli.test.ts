@@ -4,18 +4,18 @@ import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { EXIT } from '../src/lib/exit-code.ts';
-import { CLI } from './support/tunneld.ts';
+import { PROGRAM } from './support/tunneld.ts';
 import { tempDir } from './support/until.ts';
 
 test('ends with an error when the disk is too full for its output', async (t) => {
-  const { status, stderr } = spawnSync(process.execPath, [CLI, '--help'], {
+  const { status, stderr } = spawnSync(process.execPath, [...PROGRAM, '--help'], {
     stdio: ['ignore', full(t), 'pipe'],
     encoding: 'utf8',
   });
   assert.match(stderr, /standard output cannot be written, and is not complete: ENOSPC/);
   assert.equal(status, EXIT.failed);
   // A failure of the command itself keeps its code.
-  const failed = spawnSync(process.execPath, [CLI, ...(await wrongInit(t))], {
+  const failed = spawnSync(process.execPath, [...PROGRAM, ...(await wrongInit(t))], {
     stdio: ['ignore', full(t), 'pipe'],
     encoding: 'utf8',
   });
@@ -24,7 +24,7 @@ test('ends with an error when the disk is too full for its output', async (t) =>
 });
 
 test('goes on to its end when its messages cannot be written', async (t) => {
-  const { status, stdout } = spawnSync(process.execPath, [CLI, ...(await wrongInit(t))], {
+  const { status, stdout } = spawnSync(process.execPath, [...PROGRAM, ...(await wrongInit(t))], {
     stdio: ['ignore', 'pipe', full(t)],
     encoding: 'utf8',
   });

@@ -4,13 +4,11 @@ import { readdirSync } from 'node:fs';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { PROGRAM } from '../support/tunneld.ts';
 import { until } from '../support/until.ts';
 
-const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-
 test('proves the round trip, heals when it is cut, stays, and leaves nothing behind', async (t) => {
-  const demo = spawn(process.execPath, [CLI, 'demo'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const demo = spawn(process.execPath, [...PROGRAM, 'demo'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = new Promise<number | null>((resolve) => demo.once('exit', resolve));
   t.after(async () => {
     demo.kill('SIGINT');
@@ -30,7 +28,7 @@ test('proves the round trip, heals when it is cut, stays, and leaves nothing beh
   assert.ok(readdirSync(tmpdir()).includes(directory));
   assert.equal(demo.exitCode, null, 'it stays up');
   const file = /\S+config\.yaml/.exec(text)?.[0] ?? '';
-  const status = () => execFileSync(process.execPath, [CLI, 'status', '--config', file], { encoding: 'utf8' });
+  const status = () => execFileSync(process.execPath, [...PROGRAM, 'status', '--config', file], { encoding: 'utf8' });
   await until(() => /^demo +up .* yes /m.test(status()), { what: status });
   demo.kill('SIGINT');
   assert.equal(await exited, 0);

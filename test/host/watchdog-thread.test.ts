@@ -6,7 +6,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { createNotifier } from '../../src/host/sd-notify.ts';
 import { withWatchdogThread } from '../../src/host/watchdog-thread.ts';
-import { CLI } from '../support/tunneld.ts';
+import { PROGRAM } from '../support/tunneld.ts';
 import { connects, freePort, tempDir, until } from '../support/until.ts';
 
 const SECONDS = 2;
@@ -35,7 +35,7 @@ async function start(t: TestContext, env: NodeJS.ProcessEnv, stderrTo: 'file' | 
 network: { ping: [] }\nlog: { file: ${dir}/log }\ncontrol: { socket: ${socket} }\nstateDirectory: ${dir}\n`,
   );
   const fd = openSync(errors, 'a');
-  const child = spawn(process.execPath, ['--single-threaded-gc', '-r', hook, CLI, 'run', '--config', configFile], {
+  const child = spawn(process.execPath, ['-r', hook, ...PROGRAM, 'run', '--config', configFile], {
     stdio: ['ignore', 'ignore', stderrTo === 'file' ? fd : 'pipe'],
     env: { ...process.env, TUNNELD_WATCHDOG: String(SECONDS), ...env },
   });

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { rawPublicKey } from '../../src/connection/ssh/raw-key.ts';
 import type { FleetServer } from '../../src/fleet/document.ts';
 import { startServerWorld } from '../support/server-world.ts';
-import { CLI } from '../support/tunneld.ts';
+import { PROGRAM } from '../support/tunneld.ts';
 import { until } from '../support/until.ts';
 import { descendantsOf } from '../support/processes.ts';
 import { createProcessorAccount } from './processor.ts';
@@ -82,7 +82,7 @@ test('shows a thousand devices, all up and verified, in less than two seconds', 
     const started = performance.now();
     const home = join(world.dir, 'home');
     const environment = ['env', `HOME=${home}`, 'SUDO_USER=', 'SSH_AUTH_SOCK='];
-    const command = [...environment, process.execPath, CLI, 'fleet', 'root@server', '--json'];
+    const command = [...environment, process.execPath, ...PROGRAM, 'fleet', 'root@server', '--json'];
     const { stdout, stderr } = world.run(['sh', '-c', '"$@"; times >&2', 'timed', ...command]);
     seconds.push((performance.now() - started) / 1000);
     const [{ devices: seen }] = (JSON.parse(stdout) as { servers: FleetServer[] }).servers as [FleetServer];

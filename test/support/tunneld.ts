@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, cpSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,12 @@ import { connects, PATIENCE_MS, tempDir, until } from './until.ts';
 
 /** The built program. */
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+
+/** Options of Node.js with which its first line has it started: with others it has no use of its code cache. */
+export const NODE_FLAGS = /^#!\S+ -S node (.+)$/m.exec(readFileSync(CLI, 'latin1'))![1]!.split(' ');
+
+/** The built program, as Node.js is given it. */
+export const PROGRAM = [...NODE_FLAGS, CLI];
 
 export interface CommandResult {
   readonly code: number | null;
@@ -89,7 +95,7 @@ let isDiverted = false;
 /** Runs one command of the built program to its end. */
 export function builtTunneld(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
-    const [program = '', ...words] = [...(options.wrapper ?? []), process.execPath, CLI, ...args];
+    const [program = '', ...words] = [...(options.wrapper ?? []), process.execPath, ...PROGRAM, ...args];
     const child = spawn(program, words, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
@@ -159,7 +165,7 @@ export async function startDaemonProcess(
   if (options.after === undefined) writeConfig(yaml);
   const [program = process.execPath, ...before] = options.wrapper ?? [];
   const own = options.wrapper === undefined ? [] : [...before, process.execPath];
-  const child = spawn(program, [...own, CLI, 'run', '--config', configFile], {
+  const child = spawn(program, [...own, ...PROGRAM, 'run', '--config', configFile], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, ...options.env },
   });

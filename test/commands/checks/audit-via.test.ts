@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { AuditDocument, TunnelReport } from '../../../src/audit/document.ts';
 import { readFacts } from '../../../src/audit/files/facts.ts';
 import { judgeFacts } from '../../../src/audit/files/judge.ts';
@@ -13,8 +12,8 @@ import type { ForwardSpec } from '../../../src/model/spec.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { reload, setUp, untilListening, USER } from '../../whole/server-setup/fixture.ts';
 import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
+import { PROGRAM } from '../../support/tunneld.ts';
 
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 const BLOCK = `/etc/ssh/sshd_config.d/00-tunneld-${USER}.conf`;
 const KEYS = `/etc/ssh/authorized_keys.d/${USER}`;
 const STRANGER = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIK/X7oTrGab1v2eGMiIi7Komz1hcckjDWErvXg264t5 a stranger';
@@ -414,7 +413,7 @@ function auditOf(world: ServerWorld, via: string | null): Audited {
     ...(via === null ? [] : ['--via', `${via}@server`]),
   ];
   const run = (...more: readonly string[]) =>
-    world.run(['env', `HOME=${home}`, 'SSH_AUTH_SOCK=', process.execPath, CLI, 'audit', ...args, ...more]);
+    world.run(['env', `HOME=${home}`, 'SSH_AUTH_SOCK=', process.execPath, ...PROGRAM, 'audit', ...args, ...more]);
   const { code, stdout, stderr } = run('--json');
   assert.notEqual(stdout, '', stderr);
   const [report] = (JSON.parse(stdout) as AuditDocument).tunnels;

@@ -3,14 +3,11 @@ import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { AuditDocument } from '../../../src/audit/document.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../../support/sshd.ts';
-import { tunneld } from '../../support/tunneld.ts';
+import { tunneld, PROGRAM } from '../../support/tunneld.ts';
 import { until } from '../../support/until.ts';
-
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 test('exits with 1 and prints the lines when something is open, and with 0 when they are in place', async (t) => {
   const { sshd, config } = await setUp(t);
@@ -95,7 +92,7 @@ async function onTerminal(
   args: readonly string[],
   answer: string,
 ): Promise<{ readonly code: number | null; readonly text: string }> {
-  const command = [process.execPath, CLI, ...args].map((word) => `'${word}'`).join(' ');
+  const command = [process.execPath, ...PROGRAM, ...args].map((word) => `'${word}'`).join(' ');
   const env = { ...process.env, TERM: 'xterm', NO_COLOR: '' };
   const child = spawn('script', ['-qec', command, '/dev/null'], {
     stdio: ['pipe', 'pipe', 'inherit'],

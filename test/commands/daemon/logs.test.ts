@@ -1,11 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { startDaemonProcess, type TestDaemon } from '../../support/tunneld.ts';
+import { startDaemonProcess, type TestDaemon, PROGRAM } from '../../support/tunneld.ts';
 import { freePort, until } from '../../support/until.ts';
-
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 /** Two tunnels that have nowhere to go, and say so. */
 async function startTalking(t: TestContext): Promise<TestDaemon> {
@@ -18,7 +15,7 @@ async function startTalking(t: TestContext): Promise<TestDaemon> {
 
 /** `tunneld logs ARGS` as long as it runs. */
 function follow(t: TestContext, daemon: TestDaemon, ...args: string[]) {
-  const child = spawn(process.execPath, [CLI, 'logs', ...args, '--config', daemon.configFile], {
+  const child = spawn(process.execPath, [...PROGRAM, 'logs', ...args, '--config', daemon.configFile], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stdout = '';

@@ -5,7 +5,7 @@ import { nextSighting, notesOf, type Sighting } from '../../../src/commands/daem
 import { UserError } from '../../../src/lib/user-error.ts';
 import { ago, statusOf, upTunnel } from '../../support/status.ts';
 import { startInTerminal } from '../../support/terminal.ts';
-import { CLI, startDaemonProcess, type TestDaemon } from '../../support/tunneld.ts';
+import { PROGRAM, startDaemonProcess, type TestDaemon } from '../../support/tunneld.ts';
 import { freePort } from '../../support/until.ts';
 
 /** Tunnels that have nowhere to go. */
@@ -22,7 +22,7 @@ async function startWithTunnels(t: TestContext, count: number): Promise<TestDaem
 
 const watch = (daemon: TestDaemon, ...args: string[]) => [
   process.execPath,
-  CLI,
+  ...PROGRAM,
   'status',
   '--watch',
   ...args,

@@ -1,25 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { before, describe, test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, test, type TestContext } from 'node:test';
 import type { Step } from '../../../src/install/steps/step.ts';
-import { freePort, removeAtExit, until } from '../../support/until.ts';
+import { freePort, until } from '../../support/until.ts';
+import { launchdProgram } from '../../install/launchd/build-program.ts';
 import { fakeMac } from '../../install/launchd/mac.ts';
-
-const folder = mkdtempSync(join(tmpdir(), 'tunneld-program-'));
-removeAtExit(folder);
-/** It is started often: a bundle starts in a tenth of the time that its sources take. */
-const PROGRAM = join(folder, 'dist/program.js');
-
-before(() => {
-  const [build, entry] = ['../../../packaging/build.mjs', '../../install/launchd/program.ts'].map((path) =>
-    fileURLToPath(new URL(path, import.meta.url)),
-  ) as [string, string];
-  execFileSync(process.execPath, [build, '--cache', '--entry', entry, '--outdir', join(folder, 'dist')]);
-});
 
 /** A Mac with a configuration whose tunnel has nowhere to go, and a home with a name that is hard to write. */
 async function mac(t: TestContext) {
@@ -37,9 +24,10 @@ network: { ping: [] }\n`;
       `${text}${more}control: { socket: ${JSON.stringify(socket)} }\nstateDirectory: ${JSON.stringify(join(made.home, 'state'))}\n`,
     );
   writeConfig('');
+  const program = await launchdProgram();
   const run = (...args: string[]) =>
     new Promise<{ code: number | null; stderr: string; steps: readonly Step[] }>((resolve, reject) => {
-      const child = spawn(process.execPath, [PROGRAM, ...args], { env: { ...made.env, HOME: made.home } });
+      const child = spawn(process.execPath, [...program, ...args], { env: { ...made.env, HOME: made.home } });
       let stdout = '';
       let stderr = '';
       child.stdout.setEncoding('utf8').on('data', (data: string) => (stdout += data));
@@ -53,7 +41,7 @@ network: { ping: [] }\n`;
     });
   const logs = join(made.home, 'Library/Logs/tunneld');
   const plist = join(made.home, 'Library/LaunchAgents/dev.tunneld.tunneld.plist');
-  return { ...made, config, writeConfig, socket, run, logs, plist };
+  return { ...made, program, config, writeConfig, socket, run, logs, plist };
 }
 
 describe('tunneld install on a Mac', { concurrency: 3 }, () => {
@@ -154,12 +142,12 @@ describe('tunneld install on a Mac', { concurrency: 3 }, () => {
   });
 
   test('brings the service back when the installer comes through the tunnel and is cut off', async (t) => {
-    const { run, set, get, plist, env, home } = await mac(t);
+    const { program, run, set, get, plist, env, home } = await mac(t);
     assert.equal((await run('install')).code, 0);
     const old = get('pid');
     writeFileSync(plist, `${readFileSync(plist, 'utf8')}\n`);
     set('going', '3');
-    const child = spawn(process.execPath, [PROGRAM, 'install'], { env: { ...env, HOME: home }, stdio: 'ignore' });
+    const child = spawn(process.execPath, [...program, 'install'], { env: { ...env, HOME: home }, stdio: 'ignore' });
     await until(() => get('service')?.includes('until'), { what: 'the end of the old one' });
     child.kill('SIGKILL');
     await until(() => get('pid') !== null && get('pid') !== old, { what: 'the new one' });

@@ -1,15 +1,7 @@
-// Stands for the program in tests of its installation: the two commands and `init --from` as `from`, as called by a user who is not root, and for `run`
-// the daemon.
-// It performs the steps that those commands are given.
+// Stands for the program in tests of its installation: the two commands and `init --from` as `from`, as called by a user who is not root, and for
+// `run` the daemon. It performs the steps that those commands are given. Each loads what it needs, from the code cache, as the program does.
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { installLaunchd } from '../../../src/commands/service/install-launchd.ts';
-import { uninstallLaunchd } from '../../../src/commands/service/uninstall-launchd.ts';
-import { initFromLaunchd } from '../../../src/commands/setup/init/from-launchd.ts';
-import { Outcome } from '../../../src/commands/setup/init/outcome.ts';
-import { withQuestions } from '../../../src/commands/text/prompt.ts';
-import { systemEnvironment } from '../../../src/config/input/environment.ts';
 import type { Step } from '../../../src/install/steps/step.ts';
-import { exitCodeOf } from '../../../src/program/error-boundary.ts';
 
 const [, , command, ...args] = process.argv;
 const dryRun = args.includes('--dry-run');
@@ -18,6 +10,10 @@ if (command === 'run') {
   await import('../../../src/cli.ts');
   await new Promise(() => {}); // it ends the process
 }
+const [{ systemEnvironment }, { exitCodeOf }] = await Promise.all([
+  import('../../../src/config/input/environment.ts'),
+  import('../../../src/program/error-boundary.ts'),
+]);
 const caller = { ...systemEnvironment(), uid: 501, userName: 'me' };
 const options = {
   user: !args.includes('--system'),
@@ -27,17 +23,26 @@ const options = {
   yes: args.includes('--yes'),
 };
 if (command === 'from') {
+  const [{ withQuestions }, { initFromLaunchd }, { Outcome }] = await Promise.all([
+    import('../../../src/commands/text/prompt.ts'),
+    import('../../../src/commands/setup/init/from-launchd.ts'),
+    import('../../../src/commands/setup/init/outcome.ts'),
+  ]);
   const from = withQuestions(true, (questions) =>
     initFromLaunchd('autossh', options, questions, new Outcome(), caller, carryOut),
   );
   process.exit(await from.catch(exitCodeOf));
 }
-process.exit(
-  await (command === 'install' ? installLaunchd : uninstallLaunchd)(null, options, carryOut, caller).then(
-    () => 0,
-    exitCodeOf,
-  ),
-);
+const carriedOut =
+  command === 'install'
+    ? (await import('../../../src/commands/service/install-launchd.ts')).installLaunchd(null, options, carryOut, caller)
+    : (await import('../../../src/commands/service/uninstall-launchd.ts')).uninstallLaunchd(
+        null,
+        options,
+        carryOut,
+        caller,
+      );
+process.exit(await carriedOut.then(() => 0, exitCodeOf));
 
 async function carryOut(steps: readonly Step[]): Promise<void> {
   for (const step of steps) {

@@ -5,12 +5,11 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startDns } from '../../support/dns.ts';
 import { startSshd } from '../../support/sshd.ts';
-import { tunneld } from '../../support/tunneld.ts';
+import { PROGRAM, tunneld } from '../../support/tunneld.ts';
 import { separately } from '../../support/separately.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 
@@ -74,8 +73,7 @@ control: { socket: ${dir}/control.sock }
 stateDirectory: ${dir}
 `,
   );
-  const cli = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
-  const run = `exec ${process.execPath} ${cli} run --config ${config}`;
+  const run = `exec ${process.execPath} ${PROGRAM.join(' ')} run --config ${config}`;
   const child = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', `${MOUNT} && ${run}`], {
     env: { ...process.env, RESOLV_CONF: resolvConf },
     stdio: 'ignore',

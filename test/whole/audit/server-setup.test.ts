@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { AuditDocument } from '../../../src/audit/document.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
-import { CLI } from '../../support/tunneld.ts';
+import { PROGRAM } from '../../support/tunneld.ts';
 import { until } from '../../support/until.ts';
 import { setUp, untilListening, USER } from '../server-setup/fixture.ts';
 import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
@@ -130,7 +130,7 @@ test('finds no hole when server-setup has set the server up, and finds each of i
 function openOf(world: ServerWorld): readonly string[] {
   const { stdout, stderr } = world.run([
     process.execPath,
-    CLI,
+    ...PROGRAM,
     'audit',
     '--json',
     '--yes',

@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { ask } from '../../../src/control/client.ts';
 import type { StatusDocument } from '../../../src/status/document.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
-import { CLI, tunneld } from '../../support/tunneld.ts';
+import { PROGRAM, tunneld } from '../../support/tunneld.ts';
 import { tempDir, until } from '../../support/until.ts';
 import { startWorld, type World } from '../../support/world.ts';
 
@@ -218,7 +218,7 @@ function command({ home, dir }: World, args: readonly string[]): string[] {
     SSH_AUTH_SOCK: '',
   };
   const settings = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
-  return ['env', '-C', home, ...settings, process.execPath, CLI, ...args];
+  return ['env', '-C', home, ...settings, process.execPath, ...PROGRAM, ...args];
 }
 
 function run(t: TestContext, world: World, args: readonly string[]) {

@@ -7,7 +7,7 @@ import type { FleetDevice, FleetServer } from '../../../src/fleet/document.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
 import { sshdPath } from '../../support/sshd-process.ts';
-import { CLI } from '../../support/tunneld.ts';
+import { PROGRAM } from '../../support/tunneld.ts';
 import { until } from '../../support/until.ts';
 import { untilListening } from '../server-setup/fixture.ts';
 
@@ -310,7 +310,7 @@ mount --bind /run/listing /usr/bin/getent`,
   await untilListening(world);
   const uids = new Map<string, number>();
   const environment = [`HOME=${home}`, 'SUDO_USER=', 'SSH_AUTH_SOCK=', 'NO_COLOR=1', 'NODE_EXTRA_CA_CERTS='];
-  const command = ['env', ...environment, process.execPath, CLI, 'fleet'];
+  const command = ['env', ...environment, process.execPath, ...PROGRAM, 'fleet'];
   return {
     world,
     hostKey,

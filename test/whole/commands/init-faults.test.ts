@@ -16,7 +16,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { startFakeServer } from '../../support/fake-server.ts';
-import { CLI, type CommandResult, tunneld } from '../../support/tunneld.ts';
+import { PROGRAM, type CommandResult, tunneld } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 
 describe('init, where something is in the way', { concurrency: 2 }, () => {
@@ -163,7 +163,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
       [asking, /The port of the server/],
       [waiting, /waiting until the server/],
     ] as const) {
-      const command = [process.execPath, CLI, ...words].map((word) => `'${word}'`).join(' ');
+      const command = [process.execPath, ...PROGRAM, ...words].map((word) => `'${word}'`).join(' ');
       const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'], cwd: dir });
       t.after(() => child.kill('SIGKILL'));
       let said = '';
@@ -249,7 +249,7 @@ mount -o remount,size=1m '${dir}'
 exec "$@"`;
     const { status, stdout, stderr } = spawnSync(
       'unshare',
-      ['--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', process.execPath, CLI, ...args],
+      ['--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', process.execPath, ...PROGRAM, ...args],
       { encoding: 'utf8', timeout: 60_000 },
     );
     assert.equal(status, 0, `${pages}: ${stderr}`);

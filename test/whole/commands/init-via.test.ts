@@ -6,7 +6,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
 import { sshdPath } from '../../support/sshd-process.ts';
-import { CLI } from '../../support/tunneld.ts';
+import { PROGRAM } from '../../support/tunneld.ts';
 import { freePort, until } from '../../support/until.ts';
 import { startLaptop, untilListening } from '../server-setup/fixture.ts';
 
@@ -94,7 +94,7 @@ describe('init --via', { concurrency: 2 }, () => {
     assert.match(stderr, /ok +backup: round trip/);
     world.run(['sh', '-c', 'cp "$0"/*.pub /etc/ssh', join(world.dir, 'device')]);
     const daemon = world.spawn(
-      ['env', `HOME=${world.dir}/home`, process.execPath, CLI, 'run', '--config', join(dir, 'config.yaml')],
+      ['env', `HOME=${world.dir}/home`, process.execPath, ...PROGRAM, 'run', '--config', join(dir, 'config.yaml')],
       { stdio: 'ignore' },
     );
     t.after(() => daemon.kill('SIGKILL'));
@@ -359,7 +359,7 @@ useradd --create-home --home-dir /var/owner --shell /bin/sh owner && usermod -aG
     'NODE_EXTRA_CA_CERTS=',
     'SSH_AUTH_SOCK=',
     process.execPath,
-    CLI,
+    ...PROGRAM,
     'init',
     '--config',
     `${dir}/config.yaml`,

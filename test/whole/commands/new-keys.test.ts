@@ -6,7 +6,7 @@ import type { StatusDocument } from '../../../src/status/document.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
 import { descendantsOf, signalAll } from '../../support/processes.ts';
-import { CLI } from '../../support/tunneld.ts';
+import { PROGRAM } from '../../support/tunneld.ts';
 import { until } from '../../support/until.ts';
 import { reload, untilListening } from '../server-setup/fixture.ts';
 
@@ -183,7 +183,7 @@ mkdir -p /var/owner/.ssh && cp "$0.pub" /var/owner/.ssh/authorized_keys && chown
 
 function command(world: ServerWorld): readonly string[] {
   const env = [`HOME=${world.dir}/home`, 'SUDO_USER=', 'NO_COLOR=1', 'SSH_AUTH_SOCK='];
-  return ['env', ...env, process.execPath, CLI];
+  return ['env', ...env, process.execPath, ...PROGRAM];
 }
 
 function linesOf(world: ServerWorld, user: string): readonly string[] {

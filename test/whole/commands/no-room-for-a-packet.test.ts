@@ -8,7 +8,7 @@ import type { Connection } from 'ssh2';
 import { doctor } from '../../support/run-doctor.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startSshd } from '../../support/sshd.ts';
-import { CLI, tunneld } from '../../support/tunneld.ts';
+import { PROGRAM, tunneld } from '../../support/tunneld.ts';
 import { tempDir, until } from '../../support/until.ts';
 import { sendPayload, startFakeSsh, uint32 } from '../../support/fake-server.ts';
 
@@ -85,7 +85,7 @@ describe('a channel without room for a packet ends the commands, and they say wh
       const init = spawn(
         process.execPath,
         [
-          CLI,
+          ...PROGRAM,
           'init',
           `me@127.0.0.1:${port}`,
           '--name',

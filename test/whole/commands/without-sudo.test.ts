@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { startSshd } from '../../support/sshd.ts';
-import { readableCli } from '../../support/tunneld.ts';
+import { NODE_FLAGS, readableCli } from '../../support/tunneld.ts';
 import { tempDir } from '../../support/until.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -14,7 +14,7 @@ const isRoot = process.getuid?.() === 0;
 async function asStranger(t: TestContext, dir: string, ...args: readonly string[]) {
   const cli = await readableCli(t);
   if (!isRoot) chmodSync(dir, 0);
-  const child = spawn(process.execPath, [cli, ...args], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, cli, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], HOME: '/nonexistent' },
     ...(isRoot ? { uid: 54_321, gid: 54_321 } : {}),

@@ -7,7 +7,7 @@ import type { StatusDocument } from '../../../src/status/document.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startEcho } from '../../support/echo.ts';
 import { startSshd } from '../../support/sshd.ts';
-import { CLI, startDaemonProcess } from '../../support/tunneld.ts';
+import { PROGRAM, startDaemonProcess } from '../../support/tunneld.ts';
 import { freePort, until } from '../../support/until.ts';
 import { visit } from '../../support/visit.ts';
 
@@ -111,7 +111,7 @@ test('never takes the old tunnel away when the new one does not come up', async 
 test('finishes what a caller began when he comes through the tunnel that changes and is cut off', async (t) => {
   const { daemon, ports, other, lay } = await start(t);
   const next = lay(other(ports[1]));
-  const child = spawn(process.execPath, [CLI, 'apply', next, '--config', daemon.configFile], {
+  const child = spawn(process.execPath, [...PROGRAM, 'apply', next, '--config', daemon.configFile], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));

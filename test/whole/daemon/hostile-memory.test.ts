@@ -9,7 +9,7 @@ import type { Connection, ServerChannel } from 'ssh2';
 import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startEcho, startSource } from '../../support/echo.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
-import { CLI, startDaemonProcess, type TestDaemon } from '../../support/tunneld.ts';
+import { PROGRAM, startDaemonProcess, type TestDaemon } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 import { type FakeServer, sendPayload, startFakeSsh, uint32 } from '../../support/fake-server.ts';
 import { visit } from '../../support/visit.ts';
@@ -199,7 +199,7 @@ test('is bounded in an audit, too, when a server pours into each session', async
     configFile,
     `tunnels:\n${yaml.replace(/userKnownHostsFile: .*/, 'strictHostKeyChecking: no')}stateDirectory: ${dir}\n`,
   );
-  const audit = spawn(process.execPath, [CLI, 'audit', '--yes', '--config', configFile], { stdio: 'ignore' });
+  const audit = spawn(process.execPath, [...PROGRAM, 'audit', '--yes', '--config', configFile], { stdio: 'ignore' });
   let peak = 0;
   while (audit.exitCode === null && audit.signalCode === null) {
     peak = Math.max(peak, peakMiB(audit.pid!));

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { CLI, startDaemonProcess, tunneld } from '../../support/tunneld.ts';
+import { PROGRAM, startDaemonProcess, tunneld } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 
 /** A daemon whose tunnel has nowhere to go, with its standard error where the test wants it. */
@@ -15,7 +15,9 @@ async function start(t: TestContext, stderr: 'pipe' | number) {
     `tunnels:\n  a: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22" }
 network: { ping: [] }\nlog: { level: trace }\ncontrol: { socket: ${dir}/control.sock }\nstateDirectory: ${dir}\n`,
   );
-  const child = spawn(process.execPath, [CLI, 'run', '--config', configFile], { stdio: ['ignore', 'ignore', stderr] });
+  const child = spawn(process.execPath, [...PROGRAM, 'run', '--config', configFile], {
+    stdio: ['ignore', 'ignore', stderr],
+  });
   t.after(() => child.kill('SIGKILL'));
   const answers = async () => (await tunneld(['status', '--json', '--config', configFile])).stdout.includes('"pid"');
   return { child, dir, configFile, answers };

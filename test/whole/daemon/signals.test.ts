@@ -7,7 +7,7 @@ import { STRAY_SIGNALS } from '../../../src/lib/stray-signals.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startEcho } from '../../support/echo.ts';
 import { startSshd } from '../../support/sshd.ts';
-import { CLI, startDaemonProcess } from '../../support/tunneld.ts';
+import { CLI, PROGRAM, startDaemonProcess } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 import { visit } from '../../support/visit.ts';
 
@@ -44,7 +44,13 @@ describe("Node's debugger", { concurrency: 2 }, () => {
       t,
       `tunnels:\n${tunnelYaml(await server(t), 'a', `${await freePort()}:127.0.0.1:1`)}`,
     );
-    const child = spawn(process.execPath, [CLI, 'logs', '--follow', '--config', join(daemon.dir, 'config.yaml')]);
+    const child = spawn(process.execPath, [
+      ...PROGRAM,
+      'logs',
+      '--follow',
+      '--config',
+      join(daemon.dir, 'config.yaml'),
+    ]);
     t.after(() => child.kill('SIGKILL'));
     let said = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += String(text)));

@@ -18,7 +18,7 @@ import { after, before, describe, test, type TestContext } from 'node:test';
 import { ask } from '../../../src/control/client.ts';
 import { startEcho } from '../../support/echo.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
-import { CLI, readableCli, tunneld } from '../../support/tunneld.ts';
+import { CLI, NODE_FLAGS, readableCli, tunneld } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 import { visit } from '../../support/visit.ts';
 
@@ -277,7 +277,7 @@ ${obstacle.lines?.(dir) ?? ''}`,
       for (const name of ['', 'key', 'known_hosts', 'config.yaml']) chownSync(join(dir, name), STRANGER, STRANGER);
     await obstacle.prepare?.(dir, t);
   }
-  const script = `${obstacle.before ?? ':'}; exec "$NODE" "$CLI" run --config "$DIR/config.yaml"`;
+  const script = `${obstacle.before ?? ':'}; exec "$NODE" ${NODE_FLAGS.join(' ')} "$CLI" run --config "$DIR/config.yaml"`;
   const env = obstacle.env?.(dir) ?? { HOME: dir, PATH: process.env['PATH'] };
   const log = join(dir, 'stderr');
   const output = openSync(log, 'a');

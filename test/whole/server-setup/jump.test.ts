@@ -8,7 +8,7 @@ import type { TunnelSpec } from '../../../src/model/spec.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { type ServerWorld, startServerWorld } from '../../support/server-world.ts';
 import { sshdPath } from '../../support/sshd-process.ts';
-import { CLI, tunneld } from '../../support/tunneld.ts';
+import { PROGRAM, tunneld } from '../../support/tunneld.ts';
 import { until } from '../../support/until.ts';
 import { connects, printed, setUp, untilListening, USER, startLaptop } from './fixture.ts';
 
@@ -115,7 +115,7 @@ async function startDevice(t: TestContext): Promise<Device> {
       await printed(world, ['server-setup'], FORWARDS); // which writes the configuration
       const log = openSync(join(world.dir, 'tunneld.log'), 'a');
       const run = `echo $$ >${world.dir}/tunneld.pid; exec "$0" "$@"`;
-      world.spawn(['sh', '-c', run, process.execPath, CLI, 'run', '--config', config], {
+      world.spawn(['sh', '-c', run, process.execPath, ...PROGRAM, 'run', '--config', config], {
         stdio: ['ignore', 'ignore', log],
       });
       closeSync(log);

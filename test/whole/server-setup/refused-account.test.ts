@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startServerWorld } from '../../support/server-world.ts';
-import { CLI } from '../../support/tunneld.ts';
+import { PROGRAM } from '../../support/tunneld.ts';
 import { setUp, untilListening } from './fixture.ts';
 
 const PAM = ['auth required pam_deny.so', 'account required pam_nologin.so', 'account required pam_unix.so'];
@@ -14,7 +14,8 @@ test("is explained by doctor when the server's PAM says why it refuses the accou
   });
   await untilListening(world);
   await setUp(world);
-  const doctor = () => world.run([process.execPath, CLI, 'doctor', '--config', join(world.dir, 'config.yaml')]).stdout;
+  const doctor = () =>
+    world.run([process.execPath, ...PROGRAM, 'doctor', '--config', join(world.dir, 'config.yaml')]).stdout;
   for (const [refuse, says] of [
     [
       'chage -E 0 limited',

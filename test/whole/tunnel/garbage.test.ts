@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startEcho } from '../../support/echo.ts';
 import { startSshd } from '../../support/sshd.ts';
-import { CLI } from '../../support/tunneld.ts';
+import { PROGRAM } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 import { visit } from '../../support/visit.ts';
 
@@ -28,8 +28,8 @@ stateDirectory: ${dir}
 `,
   );
   // As on a device that has few visitors, whose code is never optimized. The node:test of this process would keep promises for longer.
-  const flags = ['--single-threaded-gc', '--no-opt', '--trace-gc'];
-  const daemon = spawn(process.execPath, [...flags, CLI, 'run', '--config', join(dir, 'config.yaml')], {
+  const flags = ['--no-opt', '--trace-gc'];
+  const daemon = spawn(process.execPath, [...flags, ...PROGRAM, 'run', '--config', join(dir, 'config.yaml')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let trace = '';

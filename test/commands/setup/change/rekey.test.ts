@@ -10,7 +10,7 @@ import { loadConfig } from '../../../../src/config/load.ts';
 import { rotationOf } from '../../../../src/setup/rotation.ts';
 import { tunnelYaml } from '../../../support/daemon-config.ts';
 import { startSshd, type TestSshd } from '../../../support/sshd.ts';
-import { CLI, startDaemonProcess } from '../../../support/tunneld.ts';
+import { PROGRAM, startDaemonProcess } from '../../../support/tunneld.ts';
 import { freePort, tempDir } from '../../../support/until.ts';
 
 describe('tunneld rekey', { concurrency: 2 }, () => {
@@ -249,7 +249,7 @@ function records(dir: string): readonly string[] {
 
 /** The command is killed when it says this. */
 async function killedAt(config: string, said: RegExp): Promise<void> {
-  const child = spawn(process.execPath, [CLI, 'rekey', 'relay', '--no-wait', '--config', config], {
+  const child = spawn(process.execPath, [...PROGRAM, 'rekey', 'relay', '--no-wait', '--config', config], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const closed = new Promise((resolve) => child.once('close', resolve));

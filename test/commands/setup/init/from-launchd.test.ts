@@ -1,28 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { before, describe, test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, test, type TestContext } from 'node:test';
 import { changing } from '../../../../src/config/change-lock.ts';
 import { renderPlist } from '../../../../src/install/launchd/plist.ts';
+import { launchdProgram } from '../../../install/launchd/build-program.ts';
 import { fakeMac } from '../../../install/launchd/mac.ts';
 import { listen } from '../../../support/listen.ts';
 import { startSshd } from '../../../support/sshd.ts';
-import { freePort, removeAtExit, tempDir, until } from '../../../support/until.ts';
-
-const folder = mkdtempSync(join(tmpdir(), 'tunneld-from-'));
-removeAtExit(folder);
-const PROGRAM = join(folder, 'dist/program.js');
-
-before(() => {
-  const [build, entry] = ['../../../../packaging/build.mjs', '../../../install/launchd/program.ts'].map((path) =>
-    fileURLToPath(new URL(path, import.meta.url)),
-  ) as [string, string];
-  execFileSync(process.execPath, [build, '--cache', '--entry', entry, '--outdir', join(folder, 'dist')]);
-});
+import { freePort, tempDir, until } from '../../../support/until.ts';
 
 // They wait more than they work.
 describe('init --from on a Mac', { concurrency: 4 }, () => {
@@ -215,10 +203,11 @@ stateDirectory: ${JSON.stringify(join(mac.home, 'state'))}
   mkdirSync(dirname(config), { recursive: true });
   writeFileSync(config, before);
   const temporary = await tempDir(t);
+  const program = await launchdProgram();
   const command = (...args: string[]) =>
     new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve, reject) => {
       const env = { ...mac.env, HOME: mac.home, TMPDIR: temporary, SSH_AUTH_SOCK: '', XDG_RUNTIME_DIR: '' };
-      const child = spawn('env', [...OWN_FILES, process.execPath, PROGRAM, ...args], { env });
+      const child = spawn('env', [...OWN_FILES, process.execPath, ...program, ...args], { env });
       let [stdout, stderr] = ['', ''];
       child.stdout.setEncoding('utf8').on('data', (data: string) => (stdout += data));
       child.stderr.setEncoding('utf8').on('data', (data: string) => (stderr += data));

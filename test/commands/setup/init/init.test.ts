@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Ajv } from 'ajv';
 import { parse } from 'yaml';
 import { mayBuildNetworks } from '../../../lab/lab-test.ts';
@@ -13,10 +12,8 @@ import { startServerWorld, type ServerWorld } from '../../../support/server-worl
 import { fingerprintOf as fingerprintOfKey, makeKey } from '../../../support/login.ts';
 import { startSshd, type TestSshd } from '../../../support/sshd.ts';
 import { sshdPath } from '../../../support/sshd-process.ts';
-import { builtTunneld, tunneld } from '../../../support/tunneld.ts';
+import { builtTunneld, tunneld, PROGRAM } from '../../../support/tunneld.ts';
 import { connects, freePort, tempDir, until } from '../../../support/until.ts';
-
-const CLI = fileURLToPath(new URL('../../../../dist/cli.js', import.meta.url));
 
 test('comes from nothing to ssh through the tunnel when its script was run as root', async (t) => {
   if (!mayBuildNetworks(t)) return;
@@ -32,7 +29,7 @@ test('comes from nothing to ssh through the tunnel when its script was run as ro
     `HOME=${home}`,
     'SUDO_USER=',
     process.execPath,
-    CLI,
+    ...PROGRAM,
     ...args,
     '--config',
     config,
@@ -414,7 +411,7 @@ describe('init', { concurrency: 3 }, () => {
     // The largest file that it may write has so many blocks of 512 bytes.
     const withBlocks = async (blocks: number) => {
       const limited = ['-c', `trap '' XFSZ; ulimit -f ${blocks}; exec "$@"`, 'sh'];
-      const child = spawn('sh', [...limited, process.execPath, CLI, 'init', ...args, ...trusted]);
+      const child = spawn('sh', [...limited, process.execPath, ...PROGRAM, 'init', ...args, ...trusted]);
       let [stdout, stderr] = ['', ''];
       child.stdout.on('data', (text) => (stdout += String(text)));
       child.stderr.on('data', (text) => (stderr += String(text)));
@@ -482,7 +479,7 @@ function relayTo(port: number): string {
 
 /** The built program in a terminal, whose questions are answered. */
 function dialogue(t: TestContext, args: readonly string[], cwd: string) {
-  const command = [process.execPath, CLI, ...args].join(' ');
+  const command = [process.execPath, ...PROGRAM, ...args].join(' ');
   const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'], cwd });
   t.after(() => child.kill('SIGKILL'));
   let said = '';
