@@ -33,7 +33,7 @@ export async function startMicrosocks(t: TestContext, flags: readonly string[] =
 export async function startSlowLine(t: TestContext, to: number, bytesPerSecond: number): Promise<number> {
   const port = await freePort();
   const program = fileURLToPath(new URL('slow-line.py', import.meta.url));
-  await startProgram(t, 'python3', [program, `${port}`, `${to}`, `${bytesPerSecond}`], port);
+  await startProgram(t, '/usr/bin/python3', [program, `${port}`, `${to}`, `${bytesPerSecond}`], port);
   return port;
 }
 

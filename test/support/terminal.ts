@@ -23,7 +23,7 @@ export function startInTerminal(
   { rows, columns, env = {} }: { readonly rows: number; readonly columns: number; readonly env?: NodeJS.ProcessEnv },
   ...command: string[]
 ): TestTerminal {
-  const child = spawn('python3', [HOST, String(rows), String(columns), ...command], {
+  const child = spawn('/usr/bin/python3', [HOST, String(rows), String(columns), ...command], {
     stdio: ['pipe', 'pipe', 'inherit'],
     env: { ...process.env, TERM: 'xterm-256color', ...env },
   });

@@ -142,6 +142,8 @@ export interface TestDaemonOptions {
   readonly socket?: string;
   /** A command that runs its arguments, as `unshare` does, in the place where it puts itself. */
   readonly wrapper?: readonly string[];
+  /** Options of Node.js in the place of those of the first line. */
+  readonly nodeFlags?: readonly string[];
   /** Where the state directory is instead. */
   readonly state?: string;
   /** One that has ended, whose directory and files this one takes over as they are. */
@@ -165,7 +167,7 @@ export async function startDaemonProcess(
   if (options.after === undefined) writeConfig(yaml);
   const [program = process.execPath, ...before] = options.wrapper ?? [];
   const own = options.wrapper === undefined ? [] : [...before, process.execPath];
-  const child = spawn(program, [...own, ...PROGRAM, 'run', '--config', configFile], {
+  const child = spawn(program, [...own, ...(options.nodeFlags ?? NODE_FLAGS), CLI, 'run', '--config', configFile], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, ...options.env },
   });

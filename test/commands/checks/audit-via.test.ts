@@ -283,12 +283,12 @@ test("finds each hole alone when --via reads the server's files, and calls nothi
     ],
     [
       'keys that a program says, as another user,',
-      `${PROGRAM} && sed -i '/AuthorizedKeysCommand /d' ${BLOCK}`,
+      `${KEYS_COMMAND} && sed -i '/AuthorizedKeysCommand /d' ${BLOCK}`,
       /keys of other accounts come from authorizedkeyscommand, too.*keys come from authorizedkeyscommand, too/,
     ],
     [
       'keys that a program says for other accounts',
-      PROGRAM,
+      KEYS_COMMAND,
       /^keys of other accounts come from authorizedkeyscommand, too$/,
     ],
     [
@@ -326,7 +326,7 @@ test("finds each hole alone when --via reads the server's files, and calls nothi
 
 /** Not for the user of the tunnel itself, as server-setup has it. */
 const TRUSTED = `sed -i '1iTrustedUserCAKeys /run/ca.pub\\nAuthorizedPrincipalsFile /run/principals' /etc/ssh/sshd_config`;
-const PROGRAM = `sed -i '1iAuthorizedKeysCommand /usr/bin/true %u\\nAuthorizedKeysCommandUser nobody' /etc/ssh/sshd_config`;
+const KEYS_COMMAND = `sed -i '1iAuthorizedKeysCommand /usr/bin/true %u\\nAuthorizedKeysCommandUser nobody' /etc/ssh/sshd_config`;
 
 async function auditAnew(world: ServerWorld): Promise<TunnelReport['findings']> {
   await reload(world);

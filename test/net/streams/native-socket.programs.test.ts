@@ -18,7 +18,7 @@ c.recv(1)
 `;
 
 test('reads on behind urgent data, without anything else to come', async (t) => {
-  const server = spawn('python3', ['-c', URGENT], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const server = spawn('/usr/bin/python3', ['-c', URGENT], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => server.kill());
   const [port] = (await once(createInterface(server.stdout), 'line')) as [string];
   const socket = (await connectNative('127.0.0.1', Number(port), systemClock))!;
@@ -41,7 +41,7 @@ sys.stdin.read()
 `;
 
 test('is null where nobody accepts, after a moment, and leaves nothing open', async (t) => {
-  const server = spawn('python3', ['-c', CROWDED], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const server = spawn('/usr/bin/python3', ['-c', CROWDED], { stdio: ['pipe', 'pipe', 'inherit'] });
   t.after(() => server.kill());
   const [port] = (await once(createInterface(server.stdout), 'line')) as [string];
   const before = readdirSync('/proc/self/fd').length;

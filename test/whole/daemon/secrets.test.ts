@@ -21,7 +21,7 @@ test('has no secret in any output, file or argument when it logs the most', asyn
   };
   const plain = readFileSync(sshd.clientKey, 'utf8');
   const locked = write('locked', plain.trimEnd());
-  execFileSync('ssh-keygen', ['-q', '-p', '-P', '', '-N', PASSPHRASE, '-f', locked]);
+  execFileSync('ssh-keygen', ['-q', '-p', '-a', '1', '-P', '', '-N', PASSPHRASE, '-f', locked]);
   const passphraseFile = write('passphrase', PASSPHRASE);
   const passwordFile = write('password', PASSWORD);
   const logFile = join(dir, 'tunneld.log');

@@ -7,7 +7,7 @@ import { STRAY_SIGNALS } from '../../../src/lib/stray-signals.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startEcho } from '../../support/echo.ts';
 import { startSshd } from '../../support/sshd.ts';
-import { CLI, PROGRAM, startDaemonProcess } from '../../support/tunneld.ts';
+import { CLI, startDaemonProcess } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 import { visit } from '../../support/visit.ts';
 
@@ -28,10 +28,11 @@ describe("Node's debugger", { concurrency: 2 }, () => {
     }
   });
 
-  test('is closed again when node was told to run a daemon and NODE_OPTIONS opened it; SIGUSR1 opens nothing', async (t) => {
+  test('is closed again when node alone was told to run a daemon and NODE_OPTIONS opened it; SIGUSR1 opens nothing', async (t) => {
     const port = await freePort();
     const daemon = await startDaemonProcess(t, `tunnels:\n${tunnelYaml(await server(t), 'a', `1:127.0.0.1:1`)}`, {
       env: { NODE_OPTIONS: `--inspect=127.0.0.1:${port}` },
+      nodeFlags: [],
     });
     daemon.signal('SIGUSR1');
     await until(() => daemon.stderr().includes('every tunnel gets a new connection'), { what: 'the signal' });
@@ -39,18 +40,12 @@ describe("Node's debugger", { concurrency: 2 }, () => {
     assert.equal(daemon.stderr().match(/Debugger listening/g)?.length, 1, 'that of the start');
   });
 
-  test('stays closed when node was told to run a command', async (t) => {
+  test('stays closed when node alone was told to run a command', async (t) => {
     const daemon = await startDaemonProcess(
       t,
       `tunnels:\n${tunnelYaml(await server(t), 'a', `${await freePort()}:127.0.0.1:1`)}`,
     );
-    const child = spawn(process.execPath, [
-      ...PROGRAM,
-      'logs',
-      '--follow',
-      '--config',
-      join(daemon.dir, 'config.yaml'),
-    ]);
+    const child = spawn(process.execPath, [CLI, 'logs', '--follow', '--config', join(daemon.dir, 'config.yaml')]);
     t.after(() => child.kill('SIGKILL'));
     let said = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += String(text)));

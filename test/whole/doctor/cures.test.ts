@@ -62,7 +62,7 @@ const CURES: readonly {
     seen: /encrypted/,
     cure: /passphraseFile/,
     spoil: async ({ sshd, yaml }) => {
-      execFileSync('ssh-keygen', ['-q', '-p', '-P', '', '-N', 'secret', '-f', sshd.clientKey]);
+      execFileSync('ssh-keygen', ['-q', '-p', '-a', '1', '-P', '', '-N', 'secret', '-f', sshd.clientKey]);
       const file = join(sshd.dir, 'passphrase');
       writeFileSync(file, 'secret\n', { mode: 0o600 });
       return [yaml, () => `${yaml}    passphraseFile: ${file}\n`];

@@ -93,7 +93,7 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
     const sshd = await server(t);
     const passphraseFile = join(sshd.dir, 'passphrase');
     const writePassphrase = (text: string) => writeFileSync(passphraseFile, `${text}\n`, { mode: 0o600 });
-    execFileSync('ssh-keygen', ['-q', '-p', '-P', '', '-N', 'open sesame', '-f', sshd.clientKey]);
+    execFileSync('ssh-keygen', ['-q', '-p', '-a', '1', '-P', '', '-N', 'open sesame', '-f', sshd.clientKey]);
     const without = await start(t, sshd);
     const { failure, retryAt } = await untilBlocked(without, 'key-passphrase');
     assert.ok(failure?.message.includes(sshd.clientKey), failure?.message);
