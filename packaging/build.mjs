@@ -26,10 +26,10 @@ const cli = join(outdir, `${basename(options.entry).replace(/\.[^.]+$/, '')}.js`
 
 // V8's helper threads do not help where the garbage is network buffers: on two processors they cost a third of the throughput in the
 // benchmark. The flag cannot be set later: V8 aborts when it changes at run time. One thread is left to compile what runs hot: four keep 2 MiB of
-// memory, and a daemon has no work for them. Garbage is collected when a load is over (src/host/idle-memory.ts). The address keeps Node's debugger from opening, on
-// SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an address (RFC 1112 section 4). Node 20 has no
+// memory, and a daemon has no work for them. Other flags of V8 (--expose-gc, --max-lazy) have Node compile its own modules at every start, for
+// which it has compiled code with the usual flags only: a fifth of a start. The address keeps Node's debugger from opening, on SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an address (RFC 1112 section 4). Node 20 has no
 // --disable-sigusr1 yet.
-const flags = '--single-threaded-gc --v8-pool-size=1 --expose-gc --inspect-port=240.0.0.1:9229';
+const flags = '--single-threaded-gc --v8-pool-size=1 --inspect-port=240.0.0.1:9229';
 
 // esbuild, a program in Go, is over before its garbage matters, and to collect it would be a tenth of the work.
 process.env['GOGC'] ??= 'off';
@@ -67,12 +67,13 @@ const { metafile, outputFiles } = await build({
   write: false,
   logLevel: 'warning',
 });
+const FROM_CHUNKS = 'const fromChunks=require("./chunks/code-cache.js").cachedRequire(require,`${__dirname}/chunks`);';
 const notices = [];
 for (const { path, text } of outputFiles) {
   mkdirSync(dirname(path), { recursive: true });
   if (path.endsWith('.LEGAL.txt')) notices.push(text);
-  else if (path === cli) writeProgram(path, loadingFromCache(text));
-  // So can Node.js be given what V8 has compiled before (src/lib/code-cache.ts).
+  // Node.js can be given what V8 has compiled of it before (src/lib/code-cache.ts), and starts sooner without a module of ECMAScript.
+  else if (path === cli) writeProgram(path, commonJs(text, 'fromChunks', FROM_CHUNKS));
   else writeFileSync(path, path.endsWith('.js') ? commonJs(text) : text);
 }
 await buildPage();
@@ -88,35 +89,21 @@ cpSync(join(root, 'packaging/native/prebuilt'), join(outdir, 'native'), {
 const maker = join(outdir, 'make-code-cache.js');
 writeProgram(
   maker,
-  `import { makeCodeCache } from './chunks/code-cache.js';
-try {
-  makeCodeCache(import.meta.dirname + '/chunks');
+  `try {
+  require('./chunks/code-cache.js').makeCodeCache(__dirname + '/chunks');
 } catch (error) {
   console.error('tunneld: the code cache cannot be written: ' + error.message);
   process.exitCode = 1;
 }
 `,
 );
-writeFileSync(join(outdir, 'package.json'), '{"type":"module"}\n'); // dist/ is complete: it runs wherever it is copied
-writeFileSync(join(outdir, 'chunks/package.json'), '{"type":"commonjs"}\n');
+writeFileSync(join(outdir, 'package.json'), '{"type":"commonjs"}\n'); // dist/ is complete: it runs wherever it is copied
 writeFileSync(join(outdir, 'THIRD-PARTY-LICENSES.txt'), thirdPartyLicences());
 if (options.cache) execFileSync(maker);
 
 function writeProgram(file, text) {
   writeFileSync(file, `#!/usr/bin/env -S node ${flags}\n${text}`);
   chmodSync(file, 0o755);
-}
-
-/** What a program loads on demand, which is nearly all of it. Lines stay lines, for the maps. */
-function loadingFromCache(text) {
-  const banner = [
-    "import { createRequire as createRequireOf } from 'node:module';",
-    "import { cachedRequire } from './chunks/code-cache.js';",
-    'const { filename: __filename, dirname: __dirname, url: import_meta_url } = import.meta;',
-    'const require = createRequireOf(import_meta_url);',
-    'const fromChunks = cachedRequire(require, `${__dirname}/chunks`);',
-  ];
-  return `${banner.join(' ')}${text.replaceAll('import("./chunks/', 'fromChunks("./chunks/')}`;
 }
 
 /** What a browser loads: one script, one style sheet, and the files that name them. */

@@ -1,15 +1,14 @@
-// Makes CommonJS of a chunk that esbuild has made. esbuild can do it, too, but reaches what comes from another chunk by a getter at each use,
-// which a visit pays for. All that a chunk imports is there at once: esbuild makes no circle of chunks, and nothing that is exported is another
-// value later.
+// Makes CommonJS of what esbuild has made. esbuild can do it, too, but reaches what comes from another chunk by a getter at each use, which a visit
+// pays for. All that is imported is there at once: esbuild makes no circle of chunks, and nothing that is exported is another value later.
 import { compileFunction } from 'node:vm';
 
-/** Throws where something is left that is no CommonJS. Lines stay lines. */
-export function commonJs(text) {
-  let needed = '';
+/** Throws where something is left that is no CommonJS. Lines stay lines. It loads by `require`, or what else `first` declares. */
+export function commonJs(text, require = 'require', first = '') {
+  let needed = first;
   let exported = '';
   const body = text
     .replaceAll(IMPORT, (statement, all, names, from) => {
-      needed += `${binding(all, names)}require(${from});`;
+      needed += `${binding(all, names)}${require}(${from});`;
       return newlinesOf(statement);
     })
     .replace(EXPORT, (statement, names) => {
@@ -17,7 +16,7 @@ export function commonJs(text) {
       return newlinesOf(statement);
     })
     .replace(/(?<=^|[;}\n])export\s+default\b/, 'exports.default=') // of a package that is CommonJS itself
-    .replaceAll(ON_DEMAND, 'Promise.resolve().then(()=>require($1))');
+    .replaceAll(ON_DEMAND, `Promise.resolve().then(()=>${require}($1))`);
   if (URL.test(body)) needed += 'const import_meta_url=require("node:url").pathToFileURL(__filename).href;';
   const code = `"use strict";${needed}${body}${exported}\n`;
   // Nothing at the top may have a name that is CommonJS's.

@@ -19,6 +19,8 @@ const require = createRequire(import.meta.url);
 /** A program with what is delicate in ours: our addon, ssh2's WebAssembly, and imports on demand. */
 const PROBE = `
 import { VERSION } from ${JSON.stringify(join(root, 'src/lib/version.ts'))};
+void probe();
+async function probe() {
 const { nativeCodec } = await import(${JSON.stringify(join(root, 'src/connection/ssh2/packets/native.ts'))});
 const { default: crypto } = await import('ssh2/lib/protocol/crypto.js');
 await crypto.init; // compiles the WebAssembly
@@ -28,6 +30,7 @@ const mended = String(kex.onKEXPayload).includes('this._kex.sessionID'); // of p
 const { default: pino } = await import('pino');
 pino({ enabled: false }).info('quiet');
 console.log(JSON.stringify({ version: VERSION, addon: nativeCodec() !== null, client: typeof ssh2.Client, mended }));
+}
 `;
 
 test('does what the sources do when it is copied elsewhere, with its addon and without', async (t) => {

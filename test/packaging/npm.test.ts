@@ -26,7 +26,6 @@ test('packs what is needed to run, and installs without a registry and without a
     'config.example.yaml',
     'dist/THIRD-PARTY-LICENSES.txt',
     'dist/chunks/*.js',
-    'dist/chunks/package.json',
     'dist/cli.js',
     'dist/completions/_tunneld',
     'dist/completions/tunneld.bash',

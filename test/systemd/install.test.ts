@@ -66,7 +66,7 @@ test('makes a service from nothing, and takes it away again', async (t) => {
     );
     assert.match(
       stdout,
-      /^ {4}\+ExecStart=\/usr\/local\/bin\/node --single-threaded-gc --v8-pool-size=1 --expose-gc --inspect-port=240\.0\.0\.1:9229 \/usr\/local\/lib\/node_modules\/tunneld\/dist\/cli\.js run$/m,
+      /^ {4}\+ExecStart=\/usr\/local\/bin\/node --single-threaded-gc --v8-pool-size=1 --inspect-port=240\.0\.0\.1:9229 \/usr\/local\/lib\/node_modules\/tunneld\/dist\/cli\.js run$/m,
     );
     assert.ok(!existsSync(box.path('/etc/systemd/system/tunnel.service')));
     assert.notEqual((await box.run('id', 'tunneld')).code, 0);

@@ -25,7 +25,7 @@ function job(service: LaunchdService): PlistDict {
 }
 
 /** The same options as in the program's first line (packaging/build.mjs). */
-const NODE_OPTIONS = ['--single-threaded-gc', '--v8-pool-size=1', '--expose-gc', '--inspect-port=240.0.0.1:9229'];
+const NODE_OPTIONS = ['--single-threaded-gc', '--v8-pool-size=1', '--inspect-port=240.0.0.1:9229'];
 
 // No comment may have two hyphens in a row: they end it.
 const HEADER = `

@@ -42,7 +42,6 @@ test('runs a daemon as the account, from paths that stay, with a log of its own 
       '/usr/local/bin/node',
       '--single-threaded-gc',
       '--v8-pool-size=1',
-      '--expose-gc',
       '--inspect-port=240.0.0.1:9229',
       '/usr/local/bin/tunneld',
       'run',
