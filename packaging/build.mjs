@@ -33,8 +33,9 @@ const flags = '--single-threaded-gc --v8-pool-size=1 --inspect-port=240.0.0.1:92
 
 // esbuild, a program in Go, is over before its garbage matters, and to collect it would be a tenth of the work.
 process.env['GOGC'] ??= 'off';
-rmSync(join(outdir, 'code.cache'), { force: true });
-rmSync(join(outdir, 'chunks'), { recursive: true, force: true }); // names carry a hash: old files would stay forever
+// Names of chunks carry a hash, and maps are not always made: old files would stay forever.
+for (const name of ['code.cache', 'chunks', 'page', `${basename(cli)}.map`])
+  rmSync(join(outdir, name), { recursive: true, force: true });
 const { metafile, outputFiles } = await build({
   // The worker is among the chunks, because a chunk starts it (src/lib/async/run-in-worker.ts).
   entryPoints: [

@@ -7,6 +7,7 @@ import { connectNative, NativeSocket } from '../../src/net/streams/native-socket
 import { dialForVisitor, dialTarget } from '../../src/net/dial-target.ts';
 import type { Lookup } from '../../src/net/addresses/resolve-host.ts';
 import { listen } from '../support/listen.ts';
+import { freePort } from '../support/until.ts';
 
 test('looks a name up once where it has just led to an answer, and again after ten seconds', async (t) => {
   const { port } = await listener(t, '127.0.0.1');
@@ -22,7 +23,7 @@ test('looks a name up once where it has just led to an answer, and again after t
 });
 
 test('looks a name up again at once when it leads nowhere any more, and remembers nothing that failed', async (t) => {
-  const { port, server } = await listener(t, '127.0.0.2');
+  const { port, server } = await listener(t, '127.0.0.2', await freePort());
   const world = namesAt(t, port);
   assert.equal(await world.dialled('127.0.0.2'), '127.0.0.2');
   await listener(t, '127.0.0.1', port);

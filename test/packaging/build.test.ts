@@ -228,12 +228,15 @@ async function build(t: TestContext, writeEntry: (folder: string) => string): Pr
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   const entry = writeEntry(folder);
   const dist = join(folder, 'dist');
-  mkdirSync(join(dist, 'chunks'), { recursive: true });
-  writeFileSync(join(dist, 'chunks/left-over.js'), '');
+  const folders = ['chunks', 'page'].map((name) => join(dist, name));
+  for (const one of folders) {
+    mkdirSync(one, { recursive: true });
+    writeFileSync(join(one, 'left-over.js'), '');
+  }
   const args = ['packaging/build.mjs', '--maps', '--outdir', dist, '--entry', entry];
   const { stderr } = await run(process.execPath, args, { cwd: root });
   assert.equal(stderr, '');
-  assert.ok(!readdirSync(join(dist, 'chunks')).includes('left-over.js'));
+  for (const one of folders) assert.ok(!readdirSync(one).includes('left-over.js'), one);
   return dist;
 }
 
