@@ -25,10 +25,11 @@ const outdir = resolve(options.outdir);
 const cli = join(outdir, `${basename(options.entry).replace(/\.[^.]+$/, '')}.js`);
 
 // V8's helper threads do not help where the garbage is network buffers: on two processors they cost a third of the throughput in the
-// benchmark. The flag cannot be set later: V8 aborts when it changes at run time. One thread is left to compile what runs hot: four keep 2 MiB of
-// memory, and a daemon has no work for them. Other flags of V8 (--expose-gc, --max-lazy) have Node compile its own modules at every start, for
-// which it has compiled code with the usual flags only: a fifth of a start. The address keeps Node's debugger from opening, on SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an address (RFC 1112 section 4). Node 20 has no
-// --disable-sigusr1 yet.
+// benchmark. --single-threaded-gc cannot be set later: V8 aborts when it changes at run time. One thread is left to compile what runs hot: four
+// keep 2 MiB of memory, and a daemon has no work for them. Other flags of V8 (--expose-gc, --max-lazy) have Node compile its own modules at every
+// start, since what it has compiled already is for the usual ones: a fifth of a start (src/host/idle-memory.ts collects garbage without).
+// The address keeps Node's debugger from opening, on SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an
+// address (RFC 1112 section 4). Node 20 has no --disable-sigusr1 yet.
 const flags = '--single-threaded-gc --v8-pool-size=1 --inspect-port=240.0.0.1:9229';
 
 // esbuild, a program in Go, is over before its garbage matters, and to collect it would be a tenth of the work.
@@ -68,7 +69,9 @@ const { metafile, outputFiles } = await build({
   write: false,
   logLevel: 'warning',
 });
-const FROM_CHUNKS = 'const fromChunks=require("./chunks/code-cache.js").cachedRequire(require,`${__dirname}/chunks`);';
+// A hook of Node.js that gives the text of this file has it get another `require`.
+const FROM_CHUNKS =
+  'const fromChunks=require("./chunks/code-cache.js").cachedRequire(require("node:module").createRequire(__filename),`${__dirname}/chunks`);';
 const notices = [];
 for (const { path, text } of outputFiles) {
   mkdirSync(dirname(path), { recursive: true });

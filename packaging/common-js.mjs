@@ -2,13 +2,13 @@
 // pays for. All that is imported is there at once: esbuild makes no circle of chunks, and nothing that is exported is another value later.
 import { compileFunction } from 'node:vm';
 
-/** Throws where something is left that is no CommonJS. Lines stay lines. It loads by `require`, or what else `first` declares. */
-export function commonJs(text, require = 'require', first = '') {
+/** Throws where something is left that is no CommonJS. Lines stay lines. It loads by what is called `loader`, which `first` may declare. */
+export function commonJs(text, loader = 'require', first = '') {
   let needed = first;
   let exported = '';
   const body = text
     .replaceAll(IMPORT, (statement, all, names, from) => {
-      needed += `${binding(all, names)}${require}(${from});`;
+      needed += `${binding(all, names)}${loader}(${from});`;
       return newlinesOf(statement);
     })
     .replace(EXPORT, (statement, names) => {
@@ -16,12 +16,12 @@ export function commonJs(text, require = 'require', first = '') {
       return newlinesOf(statement);
     })
     .replace(/(?<=^|[;}\n])export\s+default\b/, 'exports.default=') // of a package that is CommonJS itself
-    .replaceAll(ON_DEMAND, `Promise.resolve().then(()=>${require}($1))`);
+    .replaceAll(ON_DEMAND, `Promise.resolve().then(()=>${loader}($1))`);
   if (URL.test(body)) needed += 'const import_meta_url=require("node:url").pathToFileURL(__filename).href;';
   const code = `"use strict";${needed}${body}${exported}\n`;
   // Nothing at the top may have a name that is CommonJS's.
   compileFunction(`"use strict";let exports,require,module,__filename,__dirname;${code}`);
-  if (/\bimport\(\s*["'`]\./.test(code)) throw new Error('a chunk imports on demand in another way');
+  if (/\bimport\(\s*["'`]\./.test(code)) throw new Error('a file imports on demand in another way');
   return code;
 }
 

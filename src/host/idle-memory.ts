@@ -75,13 +75,15 @@ export function thisProcess(): MemoryDeps | null {
   };
 }
 
-/** V8's, of all garbage. Not by an option of the start (packaging/build.mjs): it would take longer. */
+/** V8's, of all garbage. Not by an option of the start (packaging/build.mjs), which would take longer. */
 function garbageCollector(): () => void {
+  const { gc } = globalThis;
+  if (gc !== undefined) return () => gc(); // of a unit that an older version installed
   setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
-  // As before, for what is compiled already is for these flags (v8.cachedDataVersionTag()).
+  const collect = runInNewContext('globalThis.gc') as (() => void) | undefined;
+  // As before: what is compiled already is for those flags (v8.cachedDataVersionTag()).
   setFlagsFromString('--no-expose-gc');
-  return collect;
+  return collect ?? (() => {});
 }
 
 /**

@@ -15,8 +15,8 @@ import { Script } from 'node:vm';
 import { crc32 } from 'node:zlib';
 
 /**
- * Loads the files of a folder as require() does, but compiled already where there is a code cache of them: to compile them is a third of a
- * start. Node.js 20 has no such cache (module.enableCompileCache() of later versions writes it while the program runs, which a service
+ * Loads the files of a folder as require() does, but compiled already where there is a code cache of them: to compile them is a quarter of
+ * a start. Node.js 20 has no such cache (module.enableCompileCache() of later versions writes it while the program runs, which a service
  * may not). `usual` has loaded some of them, and all are left to it where there is no cache, or where it is another Node.js's.
  */
 export function cachedRequire(usual: NodeJS.Require, folder: string): (id: string) => unknown {

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { systemEnvironment } from '../../src/config/input/environment.ts';
 import { parseConfig } from '../../src/config/parse.ts';
@@ -7,9 +9,10 @@ import { activationSteps } from '../../src/install/systemd/activation.ts';
 import { checkFiles, ownershipSteps } from '../../src/install/systemd/config-files.ts';
 import { systemManager, systemdVersion, unitState } from '../../src/install/systemd/manager.ts';
 import { CONFIG, serviceEnvironment } from '../../src/install/systemd/service-paths.ts';
-import { whyUnreachable } from '../../src/install/systemd/reachable.ts';
+import { filesOfProgram, whyUnreachable } from '../../src/install/systemd/reachable.ts';
 import { planRemoval } from '../../src/install/plan-removal.ts';
 import type { Runner } from '../../src/install/steps/run-program.ts';
+import { tempDir } from '../support/until.ts';
 
 const service = serviceEnvironment(systemEnvironment());
 
@@ -31,6 +34,15 @@ test('refuses a program when others cannot read it, or when it lies where the sa
   assert.match((await why('/usr/bin/none')) ?? '', /does not exist/);
   for (const path of ['/home/pi/.nvm/node', '/root/node', '/tmp/node', '/var/tmp/node', '/run/user/1/node'])
     assert.match((await why(path)) ?? '', /which the service cannot see/);
+});
+
+test('counts among the files of the program what makes them CommonJS', async (t) => {
+  const dist = await tempDir(t);
+  const script = join(dist, 'cli.js');
+  assert.deepEqual(await filesOfProgram(script), [script]); // from the sources
+  mkdirSync(join(dist, 'chunks'));
+  writeFileSync(join(dist, 'chunks/a.js'), '');
+  assert.deepEqual(await filesOfProgram(script), [script, join(dist, 'package.json'), join(dist, 'chunks/a.js')]);
 });
 
 test('hands files of the configuration to whom they must belong, and refuses homes', async () => {

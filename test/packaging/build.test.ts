@@ -86,6 +86,24 @@ test('starts from its bundle, and loads neither ssh2 nor zod when it prints its 
   assert.deepEqual(partsIn(loaded, /node_modules\/(ssh2|zod)\//), []);
 });
 
+test('starts where a hook gives Node.js the text of its files', async (t) => {
+  const { dist } = await bundleOfProgram(t);
+  const folder = await tempDir(t);
+  writeFileSync(join(folder, 'hook.mjs'), GIVES_TEXT);
+  const register = join(folder, 'register.mjs');
+  writeFileSync(register, `import { register } from 'node:module';\nregister('./hook.mjs', import.meta.url);\n`);
+  const { stdout } = await run(process.execPath, ['--import', register, join(dist, 'cli.js'), '--version']);
+  assert.match(stdout, /^tunneld \d/);
+});
+
+const GIVES_TEXT = `
+import { readFile } from 'node:fs/promises';
+export async function load(url, context, next) {
+  const given = await next(url, context);
+  return given.format === 'commonjs' ? { ...given, source: given.source ?? (await readFile(new URL(url))) } : given;
+}
+`;
+
 test('has all of the daemon in memory while it runs: an upgrade may replace its files', async (t) => {
   const { dist } = await bundleOfProgram(t);
   const first = readdirSync(join(dist, 'chunks')).find((name) => name.startsWith('run-')) ?? '';

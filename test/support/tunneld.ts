@@ -12,10 +12,16 @@ import { connects, PATIENCE_MS, tempDir, until } from './until.ts';
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
 /** Options of Node.js with which its first line has it started: with others it has no use of its code cache. */
-export const NODE_FLAGS = /^#!\S+ -S node (.+)$/m.exec(readFileSync(CLI, 'latin1'))![1]!.split(' ');
+export const NODE_FLAGS = nodeFlags(readFileSync(CLI, 'latin1'));
 
 /** The built program, as Node.js is given it. */
 export const PROGRAM = [...NODE_FLAGS, CLI];
+
+function nodeFlags(program: string): readonly string[] {
+  const [, flags] = /^#!\S+ -S node (.+)$/m.exec(program) ?? [];
+  if (flags === undefined) throw new Error(`${CLI} has another first line than packaging/build.mjs writes`);
+  return flags.split(' ');
+}
 
 export interface CommandResult {
   readonly code: number | null;

@@ -44,6 +44,19 @@ test('passes a port over when a connection that has ended is still remembered at
   assert.notEqual(port, ended);
 });
 
+test('listens where no other program does, of which who waits for the server is told nothing', async (t) => {
+  let taken = await freePort();
+  while ((taken + 1) % BATCH === 0) taken = await freePort(); // what comes next may belong to another test
+  const [other, server] = [createServer(), createServer((socket) => socket.end())];
+  t.after(() => [other, server].forEach((one) => one.close()));
+  await listen(other, '127.0.0.1', taken + 1);
+  const visited = once(server, 'connection');
+  const port = await listen(server);
+  assert.notEqual(port, taken + 1);
+  connect(port, '127.0.0.1').resume();
+  await visited;
+});
+
 test('keeps a temporary directory until the process ends, whatever a test does in the end', () => {
   const { node, url } = separately('test/support/until.ts');
   const [runs, ...flags] = node;

@@ -145,8 +145,8 @@ async function takeBlock(): Promise<number> {
   throw new Error(`all ports between ${FIRST} and ${LAST} belong to other test files`);
 }
 
-/** True also where the address itself does not exist (a container without IPv6). */
-function canListen(port: number, host: string): Promise<boolean> {
+/** Whether no program listens there: true also where the address itself does not exist (a container without IPv6). */
+export function canListen(port: number, host: string): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'EADDRINUSE'));

@@ -27,14 +27,15 @@ export async function whyUnreachable(file: string, modeOf: ModeOf = modeOnDisk):
 /** ProtectHome=yes and PrivateTmp=yes of the unit. */
 const HIDDEN = ['/home', '/root', '/run/user', '/tmp', '/var/tmp'];
 
-/** The files of the program: the bundle and its chunks. */
+/** The files of the program: the bundle, its chunks, and what says that they are CommonJS. */
 export async function filesOfProgram(script: string): Promise<readonly string[]> {
   const chunks = join(dirname(script), 'chunks');
   const names = await readdir(chunks).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return [];
     throw error;
   });
-  return [script, ...names.map((name) => join(chunks, name))];
+  if (names.length === 0) return [script];
+  return [script, join(dirname(script), 'package.json'), ...names.map((name) => join(chunks, name))];
 }
 
 async function modeOnDisk(path: string): Promise<number | null> {
