@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symli
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { takeTextFor } from '../support/code-cache.ts';
@@ -89,9 +89,13 @@ test('starts from its bundle, and loads neither ssh2 nor zod when it prints its 
 test('starts where a hook gives Node.js the text of its files', async (t) => {
   const { dist } = await bundleOfProgram(t);
   const folder = await tempDir(t);
-  writeFileSync(join(folder, 'hook.mjs'), GIVES_TEXT);
+  const hook = join(folder, 'hook.mjs');
+  writeFileSync(hook, GIVES_TEXT);
   const register = join(folder, 'register.mjs');
-  writeFileSync(register, `import { register } from 'node:module';\nregister('./hook.mjs', import.meta.url);\n`);
+  writeFileSync(
+    register,
+    `import { register } from 'node:module';\nregister(${JSON.stringify(pathToFileURL(hook))});\n`,
+  );
   const { stdout } = await run(process.execPath, ['--import', register, join(dist, 'cli.js'), '--version']);
   assert.match(stdout, /^tunneld \d/);
 });
