@@ -18,6 +18,7 @@ export function commonJs(text, loader = 'require', first = '') {
     .replace(/(?<=^|[;}\n])export\s+default\b/, 'exports.default=') // of a package that is CommonJS itself
     .replaceAll(ON_DEMAND, `Promise.resolve().then(()=>${loader}($1))`);
   if (URL.test(body)) needed += 'const import_meta_url=require("node:url").pathToFileURL(__filename).href;';
+  for (const [name, statement] of ACCESSORS) if (new RegExp(`(?<![.\\w$])${name}\\b`).test(body)) needed += statement;
   const code = `"use strict";${needed}${body}${exported}\n`;
   // Nothing at the top may have a name that is CommonJS's.
   compileFunction(`"use strict";let exports,require,module,__filename,__dirname;${code}`);
@@ -29,6 +30,13 @@ const IMPORT =
   /(?<=^|[;}\n])\s*import\s*(?:\*\s*as\s+([\w$]+)\s*from\s*|\{([\w$,\s]*)\}\s*from\s*)?("(?:node:|\.\/)[^"\s]*")\s*;/g;
 const EXPORT = /\bexport\s*\{([\w$,\s]*)\}\s*;\s*$/;
 const ON_DEMAND = /\bimport\(\s*("(?:node:|\.\/)[^"\s]*")\s*\)/g;
+
+/** Globals of Node.js that are accessors: each use would call a function, which V8 does not know beforehand. A visit has some fifty of them. */
+const ACCESSORS = [
+  ['Buffer', 'const{Buffer}=require("node:buffer");'],
+  ['performance', 'const{performance}=require("node:perf_hooks");'],
+  ['process', 'const process=require("node:process");'],
+];
 
 /** What `import.meta` has of a file, by names that CommonJS has, too, but for the last one: `define` of esbuild. */
 export const PLACES = {

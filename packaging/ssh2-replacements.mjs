@@ -118,6 +118,12 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/protocol/kex.js',
+    for: 'nothing tells when an exchange begins (see src/connection/ssh2/protocol/unfinished-rekey.ts)',
+    find: '  self._kexinit = payload;\n',
+    put: '  self._kexinit = payload;\n  if (self.exchangeBegins) self.exchangeBegins();\n',
+  },
+  {
+    file: 'lib/protocol/kex.js',
     for: 'the prime of a group exchange is tested, and its numbers are computed, on the main thread (see src/connection/ssh2/kex/group-exchange.ts)',
     find: `          // TODO: validate prime
           this.setDHParams(prime, gen);`,

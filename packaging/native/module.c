@@ -10,16 +10,23 @@
 #include <limits.h>
 #include <stdlib.h>
 
-// No object but ours has it: what is no key is refused, not followed.
-static const napi_type_tag KEYS = {0x6c1f2c43d9a14f0bu, 0x9a3f5be0c74d1e82u};
+typedef struct {
+  // NULL when they are closed.
+  packets *packets;
+  // Its functions, and who makes them.
+  int users;
+} box;
 
-typedef struct { packets *packets; } box;
+static void leave(box *box) {
+  if (--box->users > 0) return;
+  packets_free(box->packets);
+  free(box);
+}
 
 static void forget(napi_env env, void *data, void *hint) {
   (void)env;
   (void)hint;
-  packets_free(((box *)data)->packets);
-  free(data);
+  leave(data);
 }
 
 static napi_value fail(napi_env env, const char *code, const char *message) {
@@ -49,25 +56,18 @@ static int whole(napi_env env, napi_value value, size_t *out) {
 }
 
 static int bytes(napi_env env, napi_value value, uint8_t **start, size_t *length) {
-  bool is;
-  void *data = NULL;
-  if (napi_is_buffer(env, value, &is) != napi_ok || !is || napi_get_buffer_info(env, value, &data, length) != napi_ok) return 0;
+  napi_typedarray_type type;
+  void *data;
+  if (napi_get_typedarray_info(env, value, &type, length, &data, NULL, NULL) != napi_ok || type != napi_uint8_array) return 0;
   *start = data;
   return 1;
 }
 
-static int box_of(napi_env env, napi_value value, box **out) {
-  bool is;
+static int table_of(napi_env env, napi_value value, uint32_t **start, size_t *entries) {
+  napi_typedarray_type type;
   void *data;
-  if (napi_check_object_type_tag(env, value, &KEYS, &is) != napi_ok || !is || napi_unwrap(env, value, &data) != napi_ok) return 0;
-  *out = data;
-  return 1;
-}
-
-static int keys_of(napi_env env, napi_value value, int sealing, packets **out) {
-  box *box;
-  if (!box_of(env, value, &box) || box->packets == NULL || packets_are_sealing(box->packets) != sealing) return 0;
-  *out = box->packets;
+  if (napi_get_typedarray_info(env, value, &type, entries, &data, NULL, NULL) != napi_ok || type != napi_uint32_array) return 0;
+  *start = data;
   return 1;
 }
 
@@ -76,19 +76,97 @@ static napi_value number(napi_env env, size_t value) {
   return napi_create_uint32(env, (uint32_t)value, &out) == napi_ok ? out : NULL;
 }
 
-static napi_value make(napi_env env, packets *packets) {
+// The arguments of a function of keys, and the keys, which belong to it: an object that JavaScript hands over would have to be checked each time.
+static packets *arguments(napi_env env, napi_callback_info info, size_t count, napi_value *argv) {
+  size_t argc = count;
+  void *data;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, &data) != napi_ok || argc != count) return NULL;
+  return ((box *)data)->packets;
+}
+
+// seal(memory, at, length): the payload is at `at` + 5; returns where the packet ends.
+static napi_value seal(napi_env env, napi_callback_info info) {
+  size_t size, at, length;
+  napi_value argv[3];
+  uint8_t *memory;
+  packets *keys = arguments(env, info, 3, argv);
+  if (keys == NULL || !bytes(env, argv[0], &memory, &size) || !whole(env, argv[1], &at) || !whole(env, argv[2], &length))
+    return wrong(env);
+  packets_result result = packets_seal(keys, memory, size, &at, length);
+  return result == PACKETS_OK ? number(env, at) : explain(env, result);
+}
+
+// sealData(from, start, end, memory, at, channel, largest): returns where the packets end. `from` and `memory` do not overlap.
+static napi_value seal_data(napi_env env, napi_callback_info info) {
+  size_t length, size, start, end, at, channel, largest;
+  napi_value argv[7];
+  uint8_t *from, *memory;
+  packets *keys = arguments(env, info, 7, argv);
+  if (keys == NULL || !bytes(env, argv[0], &from, &length) || !whole(env, argv[1], &start) || !whole(env, argv[2], &end) ||
+      !bytes(env, argv[3], &memory, &size) || !whole(env, argv[4], &at) || !whole(env, argv[5], &channel) ||
+      !whole(env, argv[6], &largest) || start > end || end > length || (from < memory + size && memory < from + length))
+    return wrong(env);
+  packets_result result =
+      packets_seal_data(keys, from + start, end - start, memory, size, &at, (uint32_t)channel, (uint32_t)largest);
+  return result == PACKETS_OK ? number(env, at) : explain(env, result);
+}
+
+// open(memory, from, to, table): returns how many packets were opened; table[0] is where it stopped, then come start and
+// length of each payload, or, where none was opened, the bytes of the packet that is not whole; 0 where they are not known. Throws where the
+// next packet is wrong.
+static napi_value open_packets(napi_env env, napi_callback_info info) {
+  size_t size, at, to, entries, count, wanted;
+  napi_value argv[4];
+  uint8_t *memory;
+  uint32_t *table;
+  packets *keys = arguments(env, info, 4, argv);
+  if (keys == NULL || !bytes(env, argv[0], &memory, &size) || !whole(env, argv[1], &at) || !whole(env, argv[2], &to) || at > to ||
+      to > size || !table_of(env, argv[3], &table, &entries) || entries < 3)
+    return wrong(env);
+  packets_result result = packets_open(keys, memory, &at, to, (packets_payload *)(table + 1), (entries - 1) / 2, &count, &wanted);
+  if (result != PACKETS_OK) return explain(env, result);
+  table[0] = (uint32_t)at;
+  if (count == 0) table[1] = (uint32_t)wanted;
+  return number(env, count);
+}
+
+// close(): the keys are overwritten now, not when their functions are collected.
+static napi_value close_keys(napi_env env, napi_callback_info info) {
+  void *data;
+  if (napi_get_cb_info(env, info, NULL, NULL, NULL, &data) != napi_ok) return wrong(env);
+  box *box = data;
+  packets_free(box->packets);
+  box->packets = NULL;
+  return NULL;
+}
+
+// A function of the keys, which stay as long as it does.
+static int add_function(napi_env env, napi_value to, const char *name, napi_callback call, box *box) {
+  napi_value function;
+  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, call, box, &function) != napi_ok ||
+      napi_add_finalizer(env, function, box, forget, NULL, NULL) != napi_ok)
+    return 0;
+  box->users++;
+  return napi_set_named_property(env, to, name, function) == napi_ok;
+}
+
+static int add_functions(napi_env env, napi_value to, box *box, int sealing) {
+  if (!add_function(env, to, "close", close_keys, box)) return 0;
+  if (!sealing) return add_function(env, to, "open", open_packets, box);
+  return add_function(env, to, "seal", seal, box) && add_function(env, to, "sealData", seal_data, box);
+}
+
+static napi_value make(napi_env env, packets *packets, int sealing) {
   napi_value out;
   box *own = packets == NULL ? NULL : malloc(sizeof *own);
   if (own == NULL) {
     packets_free(packets);
     return fail(env, "REFUSED", "OpenSSL refuses the key");
   }
-  own->packets = packets;
-  if (napi_create_object(env, &out) != napi_ok || napi_wrap(env, out, own, forget, NULL, NULL) != napi_ok) {
-    forget(env, own, NULL);
-    return fail(env, "REFUSED", "There is no object for the key");
-  }
-  return napi_type_tag_object(env, out, &KEYS) == napi_ok ? out : fail(env, "REFUSED", "The key cannot be tagged");
+  *own = (box){packets, 1};
+  int ok = napi_create_object(env, &out) == napi_ok && add_functions(env, out, own, sealing);
+  leave(own);
+  return ok ? out : fail(env, "REFUSED", "There are no functions for the key");
 }
 
 static napi_value make_keys(napi_env env, napi_callback_info info, int sealing) {
@@ -102,77 +180,14 @@ static napi_value make_keys(napi_env env, napi_callback_info info, int sealing) 
       !bytes(env, argv[1], &key, &key_length) || napi_typeof(env, argv[2], &type) != napi_ok ||
       (type != napi_null && !bytes(env, argv[2], &iv, &iv_length)) || !whole(env, argv[3], &sequence))
     return wrong(env);
-  return make(env, packets_new(name, key, key_length, iv, iv_length, (uint32_t)sequence, sealing));
+  return make(env, packets_new(name, key, key_length, iv, iv_length, (uint32_t)sequence, sealing), sealing);
 }
 
-// sealer(cipher, key, iv | null, sequence)
+// sealer(cipher, key, iv | null, sequence): returns the functions of its keys: seal, sealData, close.
 static napi_value sealer(napi_env env, napi_callback_info info) { return make_keys(env, info, 1); }
 
-// opener(cipher, key, iv | null, sequence)
+// opener(cipher, key, iv | null, sequence): the same: open, close.
 static napi_value opener(napi_env env, napi_callback_info info) { return make_keys(env, info, 0); }
-
-// close(keys): the keys are overwritten now, not when their object is collected.
-static napi_value close_keys(napi_env env, napi_callback_info info) {
-  size_t argc = 1;
-  napi_value argv[1];
-  box *box;
-  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 1 || !box_of(env, argv[0], &box)) return wrong(env);
-  packets_free(box->packets);
-  box->packets = NULL;
-  return NULL;
-}
-
-// seal(keys, memory, at, length): the payload is at `at` + 5; returns where the packet ends.
-static napi_value seal(napi_env env, napi_callback_info info) {
-  size_t argc = 4, size, at, length;
-  napi_value argv[4];
-  packets *keys;
-  uint8_t *memory;
-  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 4 || !keys_of(env, argv[0], 1, &keys) ||
-      !bytes(env, argv[1], &memory, &size) || !whole(env, argv[2], &at) || !whole(env, argv[3], &length))
-    return wrong(env);
-  packets_result result = packets_seal(keys, memory, size, &at, length);
-  return result == PACKETS_OK ? number(env, at) : explain(env, result);
-}
-
-// sealData(keys, from, start, end, memory, at, channel, largest): returns where the packets end. `from` and `memory` do not overlap.
-static napi_value seal_data(napi_env env, napi_callback_info info) {
-  size_t argc = 8, length, size, start, end, at, channel, largest;
-  napi_value argv[8];
-  packets *keys;
-  uint8_t *from, *memory;
-  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 8 || !keys_of(env, argv[0], 1, &keys) ||
-      !bytes(env, argv[1], &from, &length) || !whole(env, argv[2], &start) || !whole(env, argv[3], &end) ||
-      !bytes(env, argv[4], &memory, &size) || !whole(env, argv[5], &at) || !whole(env, argv[6], &channel) ||
-      !whole(env, argv[7], &largest) || start > end || end > length || (from < memory + size && memory < from + length))
-    return wrong(env);
-  packets_result result =
-      packets_seal_data(keys, from + start, end - start, memory, size, &at, (uint32_t)channel, (uint32_t)largest);
-  return result == PACKETS_OK ? number(env, at) : explain(env, result);
-}
-
-// open(keys, memory, from, to, table): returns how many packets were opened; table[0] is where it stopped, then come start and
-// length of each payload, or, where none was opened, the bytes of the packet that is not whole; 0 where they are not known. Throws where the
-// next packet is wrong.
-static napi_value open_packets(napi_env env, napi_callback_info info) {
-  size_t argc = 5, size, at, to, entries, offset, count, wanted;
-  napi_value argv[5], buffer;
-  napi_typedarray_type type;
-  packets *keys;
-  uint8_t *memory;
-  void *data;
-  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 5 || !keys_of(env, argv[0], 0, &keys) ||
-      !bytes(env, argv[1], &memory, &size) || !whole(env, argv[2], &at) || !whole(env, argv[3], &to) || at > to || to > size ||
-      napi_get_typedarray_info(env, argv[4], &type, &entries, &data, &buffer, &offset) != napi_ok || type != napi_uint32_array ||
-      entries < 3)
-    return wrong(env);
-  uint32_t *table = data;
-  packets_result result = packets_open(keys, memory, &at, to, (packets_payload *)(table + 1), (entries - 1) / 2, &count, &wanted);
-  if (result != PACKETS_OK) return explain(env, result);
-  table[0] = (uint32_t)at;
-  if (count == 0) table[1] = (uint32_t)wanted;
-  return number(env, count);
-}
 
 static napi_value signed_number(napi_env env, long value) {
   napi_value out;
@@ -181,17 +196,15 @@ static napi_value signed_number(napi_env env, long value) {
 
 // send(fd, memory, pieces, count): `pieces` has start and length of each; returns how many bytes the kernel took, or -errno.
 static napi_value send_pieces(napi_env env, napi_callback_info info) {
-  size_t argc = 4, fd, size, entries, offset, count;
-  napi_value argv[4], buffer;
-  napi_typedarray_type type;
+  size_t argc = 4, fd, size, entries, count;
+  napi_value argv[4];
   uint8_t *memory;
-  void *data;
+  uint32_t *table;
   if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 4 || !whole(env, argv[0], &fd) || fd > INT_MAX ||
-      !bytes(env, argv[1], &memory, &size) ||
-      napi_get_typedarray_info(env, argv[2], &type, &entries, &data, &buffer, &offset) != napi_ok || type != napi_uint32_array ||
-      !whole(env, argv[3], &count) || count > entries / 2)
+      !bytes(env, argv[1], &memory, &size) || !table_of(env, argv[2], &table, &entries) || !whole(env, argv[3], &count) ||
+      count > entries / 2)
     return wrong(env);
-  const send_piece *pieces = data;
+  const send_piece *pieces = (const send_piece *)table;
   for (size_t i = 0; i < count; i++)
     if (pieces[i].start > size || pieces[i].length > size - pieces[i].start) return wrong(env);
   return signed_number(env, send_now((int)fd, memory, pieces, count));
@@ -290,7 +303,7 @@ static napi_value acknowledge_now(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   const struct { const char *name; napi_callback call; } all[] = {
-      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"send", send_pieces}, {"connect", connect_to}, {"isOpen", is_socket_open}, {"read", read_into}, {"shutdown", shutdown_socket}, {"closeSocket", close_of_socket}, {"createPoll", poll_create}, {"wakeAt", wake_at_bytes}, {"limitUnsent", limit_unsent_bytes}, {"unacknowledged", unacknowledged_bytes}, {"acknowledge", acknowledge_now}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
+      {"sealer", sealer}, {"opener", opener}, {"send", send_pieces}, {"connect", connect_to}, {"isOpen", is_socket_open}, {"read", read_into}, {"shutdown", shutdown_socket}, {"closeSocket", close_of_socket}, {"createPoll", poll_create}, {"wakeAt", wake_at_bytes}, {"limitUnsent", limit_unsent_bytes}, {"unacknowledged", unacknowledged_bytes}, {"acknowledge", acknowledge_now}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     napi_value function;
     if (napi_create_function(env, all[i].name, NAPI_AUTO_LENGTH, all[i].call, NULL, &function) != napi_ok ||

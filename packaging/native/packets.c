@@ -62,8 +62,6 @@ void packets_free(packets *keys) {
   free(keys);
 }
 
-int packets_are_sealing(const packets *keys) { return keys->sealing; }
-
 static void put32(uint8_t *at, uint32_t value) {
   at[0] = (uint8_t)(value >> 24);
   at[1] = (uint8_t)(value >> 16);

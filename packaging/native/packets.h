@@ -28,7 +28,6 @@ packets *packets_new(const char *cipher, const uint8_t *key, size_t key_length, 
                      uint32_t sequence, int sealing);
 // Overwrites the keys.
 void packets_free(packets *keys);
-int packets_are_sealing(const packets *keys);
 
 // Seals the payload of `length` bytes at `*at` + 5, and moves `*at` behind the packet.
 packets_result packets_seal(packets *keys, uint8_t *memory, size_t size, size_t *at, size_t length);

@@ -19,6 +19,8 @@ export interface DeliverOptions {
  * after it has had everything and a moment to read it. Node closes a peer that ends too. The result stops the waiting.
  */
 export function deliverThenClose(socket: DeviceSocket, { clock, unacknowledged, onReset }: DeliverOptions): () => void {
+  // It closes at the end of the tick.
+  if (socket.destroyed) return () => {};
   let sent = 0;
   let cancel = () => {};
   const onData = (chunk: Buffer) => {

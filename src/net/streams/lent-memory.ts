@@ -94,12 +94,13 @@ export function onBytes(stream: Readable, listener: (bytes: number) => void): vo
 
 /** Whether these bytes are only lent: who keeps them needs a copy, or keepLent(). */
 export function isLent(bytes: Buffer): boolean {
-  return lending !== null && bytes.buffer === lending.buffer;
+  // Of all of it, which is asked for each packet, `buffer` is not: V8 calls a function of its own for that.
+  return lent !== null && (bytes === lent || bytes.buffer === lent.buffer);
 }
 
 /** All of the memory that is lent now, from its first byte on; null where none is. */
 export function lentMemory(): Buffer | null {
-  return lending?.buffer === null ? null : (lending?.memory.all ?? null);
+  return lent;
 }
 
 /** A part of `bytes` for later: a copy where it is lent. */
@@ -110,14 +111,14 @@ export function forLater(bytes: Buffer, from: number, to: number): Buffer {
 
 /** Whether the memory that is lent now may be kept. */
 export function mayKeepLent(): boolean {
-  return lending !== null && lending.memory.own && (lending.buffer === null || kept < MOST_KEPT);
+  return lending !== null && lending.memory.own && (lent === null || kept < MOST_KEPT);
 }
 
 /** Keeps the memory that is lent now: the next read gets another. Call the result when it is not needed any more. */
 export function keepLent(): () => void {
-  if (lending === null || lending.buffer === null) return () => {};
+  if (lending === null || lent === null) return () => {};
   lending.memory.giveUp();
-  lending.buffer = null;
+  lent = null;
   kept += 1;
   let held = true;
   return () => {
@@ -147,8 +148,10 @@ interface HasReader {
   [READER]?: { readonly reader: Reader; readonly listeners: ((bytes: number) => void)[] };
 }
 
-/** The read that goes on now; `buffer` is null once its memory is kept. */
-let lending: { readonly memory: Memory; buffer: ArrayBufferLike | null; readonly after: (() => void)[] } | null = null;
+/** The read that goes on now. */
+let lending: { readonly memory: Memory; readonly after: (() => void)[] } | null = null;
+/** All of its memory; null once that is kept. */
+let lent: Buffer | null = null;
 let onReturn: ((memory: Buffer) => void) | null = null;
 /** How many sockets read directly into the memory of all. */
 let sharing = 0;
@@ -169,8 +172,9 @@ function letOthersRead(socket: Socket): false {
 
 function lend(memory: Memory, bytes: number, take: Take, socket: { destroy(error: Error): unknown }): void {
   const { all } = memory;
-  const now = { memory, buffer: all.buffer as ArrayBufferLike | null, after: [] as (() => void)[] };
+  const now = { memory, after: [] as (() => void)[] };
   lending = now;
+  lent = all;
   const guarded = (action: () => void) => {
     try {
       action();
@@ -182,7 +186,8 @@ function lend(memory: Memory, bytes: number, take: Take, socket: { destroy(error
   // Whatever happened: it may be of other sockets, to be uncorked.
   for (const action of now.after) guarded(action);
   lending = null;
-  if (now.buffer !== null) onReturn?.(all);
+  if (lent !== null) onReturn?.(all);
+  lent = null;
   memory.read(bytes);
 }
 

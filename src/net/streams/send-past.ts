@@ -3,8 +3,8 @@ import { loadAddon } from '../../lib/addon.ts';
 import { systemError } from '../../lib/system-error.ts';
 import type { DeviceSocket } from './device-socket.ts';
 
-/** Sends what the operating system takes at once; returns how many bytes that were. */
-type SendPast = (bytes: Buffer) => number;
+/** Sends of the first `length` bytes what the operating system takes at once; returns how many that were. */
+type SendPast = (bytes: Buffer, length: number) => number;
 
 /**
  * Sends without the stream of a socket, while nothing waits in it: a write to the stream runs through so much code that it costs more than
@@ -14,17 +14,20 @@ export function senderPast(socket: Socket): SendPast | null {
   const { addon } = loadAddon();
   if (addon === null) return null;
   const piece = new Uint32Array(2);
-  return (bytes) => {
-    const fd = descriptorOf(socket);
+  const descriptor = descriptorReader(socket);
+  const written = { bytes: 0 };
+  past.set(socket, written);
+  return (bytes, length) => {
+    const fd = descriptor();
     // The descriptor of a socket that is destroyed may be another's by now.
     if (fd === null || !socket.writable || socket.writableLength > 0) return 0;
-    piece[1] = bytes.length;
+    piece[1] = length;
     const sent = addon.send(fd, bytes, piece, 1);
     if (sent < 0) {
       socket.destroy(systemError('write', sent));
       return 0;
     }
-    past.set(socket, (past.get(socket) ?? 0) + sent);
+    written.bytes += sent;
     return sent;
   };
 }
@@ -36,6 +39,21 @@ export function descriptorOf(socket: DeviceSocket): number | null {
   return fd < 0 ? null : fd;
 }
 
+/** The same for who asks for it again and again: a handle keeps its descriptor until it is closed, and then the socket has none. */
+export function descriptorReader(socket: DeviceSocket): () => number | null {
+  let handle: HasDescriptor['_handle'] = null;
+  let fd: number | null = null;
+  return () => {
+    const { _handle: now } = socket as HasDescriptor;
+    if (now == null) return null;
+    if (now !== handle) {
+      handle = now;
+      fd = descriptorOf(socket);
+    }
+    return fd;
+  };
+}
+
 /** Of a NativeSocket, or of node:net. */
 interface HasDescriptor {
   readonly descriptor?: number | null;
@@ -44,7 +62,7 @@ interface HasDescriptor {
 
 /** What has been written to a stream, past it too; `bytesWritten` of Node's knows nothing of that. */
 export function bytesWrittenTo(stream: { readonly bytesWritten: number }): number {
-  return stream.bytesWritten + (past.get(stream) ?? 0);
+  return stream.bytesWritten + (past.get(stream)?.bytes ?? 0);
 }
 
-const past = new WeakMap<object, number>();
+const past = new WeakMap<object, { readonly bytes: number }>();

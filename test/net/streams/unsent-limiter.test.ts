@@ -16,7 +16,7 @@ test('has the kernel take less where nobody reads, and more again', async (t) =>
     let all = 0;
     // What the other end's kernel has taken is on its way no more.
     for (let rest = 50; rest > 0; rest--) {
-      for (let some = send(piece); some > 0; some = send(piece)) all += some;
+      for (let some = send(piece, piece.length); some > 0; some = send(piece, piece.length)) all += some;
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     return all;

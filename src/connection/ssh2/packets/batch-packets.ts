@@ -1,14 +1,14 @@
 import type { Client } from 'ssh2';
 import { Socket } from 'node:net';
 import { afterRead, readerOf, type Take } from '../../../net/streams/lent-memory.ts';
-import { descriptorOf, senderPast } from '../../../net/streams/send-past.ts';
-import { loadAddon } from '../../../lib/addon.ts';
+import { descriptorReader, senderPast } from '../../../net/streams/send-past.ts';
+import { loadAddon, type Opener, type Sealer } from '../../../lib/addon.ts';
 import { timerAfterIo, type Clock } from '../../../lib/async/clock.ts';
 import type { SshStream } from '../../../net/streams/stream-adapter.ts';
 import type { Channel } from '../../ssh/connection.ts';
 import { internalsOf, type OpenChannel, type Protocol } from '../protocol/internals.ts';
 import { BatchCipher, type WritePackets } from './cipher.ts';
-import type { Keys, Opener, Sealer } from './codec.ts';
+import type { Keys } from './codec.ts';
 import { BatchDecipher, type Passage } from './decipher.ts';
 import { nativeCodec } from './native.ts';
 import { gcmOpener, gcmSealer } from './node-gcm.ts';
@@ -144,12 +144,12 @@ function writerOf(stream: SshStream): WritePackets {
   // Another stream may keep what it has called written.
   const isSocket = stream instanceof Socket;
   const sendPast = isSocket ? senderPast(stream) : null;
-  return (packets, written) => {
+  return (memory, end, written) => {
     if (!stream.writable) return true;
-    const sent = sendPast?.(packets) ?? 0;
-    if (sent === packets.length) return true;
+    const sent = sendPast?.(memory, end) ?? 0;
+    if (sent === end) return true;
     let free = false;
-    stream.write(sent === 0 ? packets : packets.subarray(sent), () => {
+    stream.write(memory.subarray(sent, end), () => {
       if (isSocket && !free) written();
     });
     free = isSocket && stream.writableLength === 0;
@@ -188,8 +188,9 @@ function readDirectly(client: Client, stream: SshStream): void {
 function acknowledgerOf(socket: Socket): (() => void) | null {
   const { addon } = loadAddon();
   if (addon === null) return null;
+  const descriptor = descriptorReader(socket);
   return () => {
-    const fd = descriptorOf(socket);
+    const fd = descriptor();
     if (fd !== null) addon.acknowledge(fd);
   };
 }

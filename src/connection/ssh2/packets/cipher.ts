@@ -1,13 +1,14 @@
 import { loopIteration } from '../../../lib/async/loop-iteration.ts';
 import { afterRead } from '../../../net/streams/lent-memory.ts';
 import type { Cipher } from '../protocol/internals.ts';
-import { DATA_HEADER, LARGEST_DATA, OVERHEAD, type Sealer } from './codec.ts';
+import type { Sealer } from '../../../lib/addon.ts';
+import { DATA_HEADER, LARGEST_DATA, OVERHEAD } from './codec.ts';
 
 /**
- * Writes packets, and calls `written` when their memory is not needed any more. Returns whether that is so already; then it is not
- * called.
+ * Writes the packets that `memory` has up to `end`, and calls `written` when it is not needed any more. Returns whether that is so already;
+ * then it is not called.
  */
-export type WritePackets = (packets: Buffer, written: () => void) => boolean;
+export type WritePackets = (memory: Buffer, end: number, written: () => void) => boolean;
 
 /**
  * A cipher that seals packets one behind the other, in memory that is used again. Those of the first read, or tick, in an iteration of the
@@ -98,9 +99,9 @@ export class BatchCipher implements Cipher {
     this.#begun = null;
     if (this.#end === 0) return;
     const memory = this.#memory;
-    const packets = memory.subarray(0, this.#end);
+    const end = this.#end;
     this.#end = 0;
-    if (!this.#write(packets, () => giveBack(memory))) this.#memory = EMPTY;
+    if (!this.#write(memory, end, () => giveBack(memory))) this.#memory = EMPTY;
     else if (memory.length > SMALL) {
       this.#memory = EMPTY;
       giveBack(memory);
@@ -116,7 +117,7 @@ export class BatchCipher implements Cipher {
 
   /** A packet that was begun in it may still come. */
   #leaveMemory(): void {
-    if (this.#end > 0) this.#write(this.#memory.subarray(0, this.#end), () => {});
+    if (this.#end > 0) this.#write(this.#memory, this.#end, () => {});
     this.#begun = null;
     this.#memory = EMPTY;
     this.#end = 0;

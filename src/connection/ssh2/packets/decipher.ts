@@ -1,6 +1,7 @@
 import type { Decipher } from '../protocol/internals.ts';
 import { HEADROOM, isLent } from '../../../net/streams/lent-memory.ts';
-import { CHANNEL_DATA, DATA_HEADER, type Opener } from './codec.ts';
+import type { Opener } from '../../../lib/addon.ts';
+import { CHANNEL_DATA, DATA_HEADER } from './codec.ts';
 
 /** The way of data past ssh2's parser: a view, a parse and an event for each packet cost more than to open it. */
 export interface Passage {
@@ -38,19 +39,11 @@ export class BatchDecipher implements Decipher {
       return undefined;
     }
     const [memory, begin, end] = this.#withRest(data, from, to);
-    for (let at = begin; ;) {
-      const table = this.#passage.isCompressed() ? ONE : BATCH;
-      const packets = this.#opener.open(memory, at, end, table);
-      if (packets === 0) {
-        this.#wanted = table[1]!;
-        this.#keep(memory, at, end);
-        return undefined;
-      }
-      at = table[0]!;
-      this.inSeqno = (this.inSeqno + packets) >>> 0;
-      const answer = this.#pass(memory, table, packets);
-      if (answer !== undefined) return typeof answer === 'number' ? answer : from + (at - begin) - before;
-    }
+    // A handler may come back here by what it calls: that call takes another one.
+    const table = spare.pop() ?? new Uint32Array(1 + 2 * MOST_PACKETS);
+    const answer = this.#openAll(memory, begin, end, table);
+    spare.push(table);
+    return typeof answer === 'object' ? from + (answer.stoppedAt - begin) - before : answer;
   }
 
   /** What was kept, and behind it what was read. */
@@ -78,25 +71,39 @@ export class BatchDecipher implements Decipher {
     this.#kept = bytes;
   }
 
+  /** The answer of a handler, or where one has stopped it; undefined at the end. */
+  #openAll(memory: Buffer, begin: number, end: number, table: Uint32Array): number | { stoppedAt: number } | undefined {
+    for (let at = begin; ;) {
+      const isCompressed = this.#passage.isCompressed();
+      const packets = this.#opener.open(memory, at, end, isCompressed ? table.subarray(0, ONE_PACKET) : table);
+      if (packets === 0) {
+        this.#wanted = table[1]!;
+        this.#keep(memory, at, end);
+        return undefined;
+      }
+      at = table[0]!;
+      this.inSeqno = (this.inSeqno + packets) >>> 0;
+      const answer = this.#pass(memory, table, packets, !isCompressed);
+      if (answer !== undefined) return typeof answer === 'number' ? answer : { stoppedAt: at };
+    }
+  }
+
   /**
    * A batch is passed on as a whole, because it is open: all but its last packet are of CHANNEL_DATA, of which none changes how
    * the next ones are to be read.
    */
-  #pass(memory: Buffer, table: Uint32Array, packets: number): unknown {
-    // A handler may come back here by what it calls.
-    const places = packets === 1 ? [table[1]!, table[2]!] : table.slice(1, 1 + 2 * packets);
-    const mayTake = table !== ONE;
+  #pass(memory: Buffer, table: Uint32Array, packets: number, mayTake: boolean): unknown {
     let taken = 0;
     let answer: unknown;
-    for (let i = 0; i < places.length; i += 2) {
-      const start = places[i]!;
-      const end = start + places[i + 1]!;
+    for (let i = 1; i < 1 + 2 * packets; i += 2) {
+      const start = table[i]!;
+      const end = start + table[i + 1]!;
       if (mayTake && this.#isTaken(memory, start, end)) {
         taken += 1;
         continue;
       }
-      const payload = memory.subarray(start, end);
-      const its = this._onPayload(payload[0] === CHANNEL_DATA || !isLent(payload) ? payload : Buffer.from(payload));
+      const mayBeKept = memory[start] !== CHANNEL_DATA && isLent(memory);
+      const its = this._onPayload(mayBeKept ? copyOf(memory, start, end) : memory.subarray(start, end));
       if (its !== undefined) answer = its;
     }
     return taken > 0 && this.#passage.mustStop(taken) ? (answer ?? false) : answer;
@@ -109,8 +116,8 @@ export class BatchDecipher implements Decipher {
       memory[start] === CHANNEL_DATA &&
       from < end &&
       isLent(memory) &&
-      memory.readUInt32BE(start + 5) === end - from &&
-      this.#passage.take(memory.readUInt32BE(start + 1), memory, from, end)
+      uint32At(memory, start + 5) === end - from &&
+      this.#passage.take(uint32At(memory, start + 1), memory, from, end)
     );
   }
 
@@ -122,6 +129,24 @@ export class BatchDecipher implements Decipher {
 const EMPTY = Buffer.alloc(0);
 /** Room for it at first: there is seldom more of a packet. */
 const FIRST = 1024;
-/** Sixteen packets: few enough that those behind a stop cost less than a slice. */
-const BATCH = new Uint32Array(1 + 2 * 16);
-const ONE = new Uint32Array(3);
+/** Few enough that those behind a stop cost less than a slice. */
+const MOST_PACKETS = 16;
+/** What a table has for one. */
+const ONE_PACKET = 3;
+/** One is needed while packets are opened. */
+const spare: Uint32Array[] = [];
+
+/** As readUInt32BE(), which V8 has to look for each time. */
+function uint32At(memory: Buffer, at: number): number {
+  return ((memory[at]! << 24) | (memory[at + 1]! << 16) | (memory[at + 2]! << 8) | memory[at + 3]!) >>> 0;
+}
+
+/** By a second view a copy of a few bytes would cost twice as much. */
+function copyOf(memory: Buffer, start: number, end: number): Buffer {
+  if (end - start > FEW_BYTES) return Buffer.from(memory.subarray(start, end));
+  const copy = Buffer.allocUnsafe(end - start);
+  for (let i = start; i < end; i++) copy[i - start] = memory[i]!;
+  return copy;
+}
+
+const FEW_BYTES = 128;

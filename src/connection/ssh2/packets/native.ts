@@ -1,6 +1,6 @@
-import { loadAddon, type Addon } from '../../../lib/addon.ts';
+import { loadAddon, type Addon, type Opener, type Sealer } from '../../../lib/addon.ts';
 import { errorText } from '../../../lib/text.ts';
-import { OVERHEAD, type Keys, type Opener, type Sealer } from './codec.ts';
+import { OVERHEAD, type Keys } from './codec.ts';
 
 export interface NativeCodec {
   sealer(keys: Keys): Sealer;
@@ -35,23 +35,10 @@ function make(): NonNullable<typeof made> {
 }
 
 function codecOf(addon: Addon): NativeCodec {
+  const ivOf = ({ iv }: Keys) => (iv.length === 0 ? null : iv);
   return {
-    sealer: ({ cipher, key, iv, sequence }) => {
-      const keys = addon.sealer(cipher, key, iv.length === 0 ? null : iv, sequence);
-      return {
-        seal: (memory, at, length) => addon.seal(keys, memory, at, length),
-        sealData: (from, start, end, memory, at, channel, largest) =>
-          addon.sealData(keys, from, start, end, memory, at, channel, largest),
-        close: () => addon.close(keys),
-      };
-    },
-    opener: ({ cipher, key, iv, sequence }) => {
-      const keys = addon.opener(cipher, key, iv.length === 0 ? null : iv, sequence);
-      return {
-        open: (memory, from, to, table) => addon.open(keys, memory, from, to, table),
-        close: () => addon.close(keys),
-      };
-    },
+    sealer: (keys) => addon.sealer(keys.cipher, keys.key, ivOf(keys), keys.sequence),
+    opener: (keys) => addon.opener(keys.cipher, keys.key, ivOf(keys), keys.sequence),
   };
 }
 

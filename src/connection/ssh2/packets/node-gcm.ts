@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type CipherGCMTypes, type KeyObject } from 'node:crypto';
+import type { Opener, Sealer } from '../../../lib/addon.ts';
 import { createRandom } from './random.ts';
-import { CHANNEL_DATA, DATA_HEADER, type Keys, type Opener, type Sealer } from './codec.ts';
+import { CHANNEL_DATA, DATA_HEADER, type Keys } from './codec.ts';
 
 /** AES-GCM (RFC 5647) by node:crypto, for machines without the addon. */
 export function gcmSealer(keys: Keys): Sealer {

@@ -155,6 +155,8 @@ interface Doors {
   openHostKey: (blob: Buffer, algorithm: string, reply: Buffer) => { readonly key: Buffer; readonly algorithm: string };
   /** Called before computeSecret() with the same bytes. */
   prepareSecret(secret: Secret, theirs: Buffer): false;
+  /** Called when an exchange of keys begins, by either side. */
+  exchangeBegins: () => void;
   /** Makes the cipher of a new key; `usual` makes ssh2's own. */
   createCipher: (config: { readonly outbound: CipherConfig }, usual: (config: object) => Cipher) => Cipher;
   createDecipher: (config: { readonly inbound: DecipherConfig }, usual: (config: object) => Decipher) => Decipher;

@@ -28,13 +28,17 @@ function guardLogin({ _protocol: protocol }: Internals): Login {
   let over = false;
   /** Authentication requests that the server has not answered yet. */
   let attempts = 0;
-  for (const method of ['authNone', 'authPassword', 'authPK', 'authKeyboard'] as const) {
-    const send = protocol[method];
-    protocol[method] = (...args) => {
+  const counted =
+    (send: (...args: never[]) => void): typeof send =>
+    (...args) => {
       attempts++;
       send.apply(protocol, args);
     };
-  }
+  // By their names: a property that is added by another way makes V8 keep all of them in a table, and each use of one is a search.
+  protocol.authNone = counted(protocol.authNone);
+  protocol.authPassword = counted(protocol.authPassword);
+  protocol.authPK = counted(protocol.authPK);
+  protocol.authKeyboard = counted(protocol.authKeyboard);
   const isAsked = () => {
     if (over || attempts === 0) throw new ProtocolViolation('it answers a login that was not requested');
   };

@@ -160,10 +160,11 @@ const ofThisProcess = createReceiveAccount({ windows: 32 * MIB, unread: 44 * MIB
 /** Shares windows among the channels that we open. */
 function shareOpened({ _protocol: protocol, _chanMgr: table }: Internals, shares: Shares): void {
   const { _handlers: handlers } = protocol;
-  for (const open of ['directTcpip', 'openssh_directStreamLocal'] as const) {
-    const send = protocol[open];
-    protocol[open] = (ours, _window, ...rest) => send.call(protocol, ours, shares.open(ours, null), ...rest);
-  }
+  const { directTcpip, openssh_directStreamLocal: directStreamLocal } = protocol;
+  // By their names, for the reason that protocol-guard.ts has.
+  protocol.directTcpip = (ours, _window, ...rest) => directTcpip.call(protocol, ours, shares.open(ours, null), ...rest);
+  protocol.openssh_directStreamLocal = (ours, _window, ...rest) =>
+    directStreamLocal.call(protocol, ours, shares.open(ours, null), ...rest);
   const onConfirmed = handlers.CHANNEL_OPEN_CONFIRMATION;
   handlers.CHANNEL_OPEN_CONFIRMATION = (self, opening) => {
     const share = shares.confirm(opening.recipient, opening.sender);

@@ -16,28 +16,23 @@ export function waitForRekey(
 ): Transport & { forget(): void } {
   const { _protocol: protocol } = internalsOf(client);
   const waiting = new Set<() => void>();
-  let current = protocol._kexinit;
   let cancel = () => {};
-  Object.defineProperty(protocol, '_kexinit', {
-    get: () => current,
-    set: (next: Buffer | undefined) => {
-      if (next !== undefined && current === undefined)
-        cancel = clock.timer(REKEY_MS, () => onViolation(new ProtocolViolation('it does not finish the rekey')));
-      current = next;
-      if (next === undefined) cancel();
-    },
-  });
+  protocol.exchangeBegins = () => {
+    cancel();
+    cancel = clock.timer(REKEY_MS, () => onViolation(new ProtocolViolation('it does not finish the rekey')));
+  };
   // The queue has been written by then.
   client.on('handshake', () => {
+    cancel();
     const resumed = [...waiting];
     waiting.clear();
     for (const resume of resumed) resume();
   });
   return {
     ...transport,
-    congested: () => current !== undefined || transport.congested(),
+    congested: () => protocol._kexinit !== undefined || transport.congested(),
     onceDrained: (resume) => {
-      if (current === undefined) return transport.onceDrained(resume);
+      if (protocol._kexinit === undefined) return transport.onceDrained(resume);
       waiting.add(resume);
       return () => waiting.delete(resume);
     },

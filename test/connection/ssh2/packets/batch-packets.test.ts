@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, test, type TestContext } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInThisContext } from 'node:vm';
 import type { Channel } from '../../../../src/connection/ssh/connection.ts';
 import type { Protocol } from '../../../../src/connection/ssh2/protocol/internals.ts';
 import { deferred } from '../../../../src/lib/async/abort.ts';
@@ -171,6 +174,21 @@ describe('past its stream, a channel', () => {
     assert.ok(count - before < 100, `${count - before}`);
   });
 
+  test('goes through objects whose properties V8 finds without a search, also after an exchange of keys', async (t) => {
+    const { channel, outgoing, protocol } = await open(t, await startEcho());
+    protocol.rekey();
+    await until(() => protocol._kexinit === undefined, { what: 'the end of the exchange' });
+    channel.write('x');
+    await once(channel, 'data');
+    const { _handlers: handlers, _cipher: cipher, _decipher: decipher } = protocol;
+    const addon = loadAddon().addon!;
+    const all = { protocol, handlers, cipher, decipher: decipher!, channel, outgoing, addon };
+    for (const [name, object] of Object.entries(all)) assert.ok(hasFastProperties(object), name);
+    const searched = { first: 1, second: 2 } as Record<string, number>;
+    delete searched['first'];
+    assert.ok(!hasFastProperties(searched));
+  });
+
   async function open(t: TestContext, target: TestTarget, changes: Partial<TunnelSpec> = {}) {
     const connection = await connectTo(t, sshd, () => {}, sshd.port, ownTurns(), changes);
     t.after(() => target.close());
@@ -186,6 +204,16 @@ describe('past its stream, a channel', () => {
     };
   }
 });
+
+/** V8's own word on it (%HasFastProperties of its runtime). */
+function hasFastProperties(object: object): boolean {
+  setFlagsFromString('--allow-natives-syntax');
+  try {
+    return (runInThisContext('(object) => %HasFastProperties(object)') as (object: object) => boolean)(object);
+  } finally {
+    setFlagsFromString('--no-allow-natives-syntax');
+  }
+}
 
 interface Inside {
   readonly _protocol: Protocol & { rekey(): void };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { BatchCipher } from '../../../../src/connection/ssh2/packets/cipher.ts';
-import type { Sealer } from '../../../../src/connection/ssh2/packets/codec.ts';
+import type { Sealer } from '../../../../src/lib/addon.ts';
 import { nativeCodec } from '../../../../src/connection/ssh2/packets/native.ts';
 import { gcmOpener, gcmSealer } from '../../../../src/connection/ssh2/packets/node-gcm.ts';
 
@@ -90,8 +90,8 @@ for (const [name, sealer, opener] of [
   test(`sends no packet above what any side accepts when the server names more, by ${name}`, async () => {
     const keys = { cipher: 'aes-128-gcm', key: Buffer.alloc(16, 1), iv: Buffer.alloc(12, 2), sequence: 7 };
     const writes: Buffer[] = [];
-    const cipher = new BatchCipher(sealer(keys), 7, (packets) => {
-      writes.push(Buffer.from(packets));
+    const cipher = new BatchCipher(sealer(keys), 7, (memory, end) => {
+      writes.push(Buffer.from(memory.subarray(0, end)));
       return true;
     });
     const data = Buffer.alloc(600_000, 'data');
@@ -107,8 +107,8 @@ for (const [name, sealer, opener] of [
 
 test('leaves memory alone until the write is done', async () => {
   const held: { readonly packets: Buffer; readonly written: () => void }[] = [];
-  const cipher = new BatchCipher(sealerOfText(), 0, (packets, written) => {
-    held.push({ packets, written });
+  const cipher = new BatchCipher(sealerOfText(), 0, (memory, end, written) => {
+    held.push({ packets: memory.subarray(0, end), written });
     return false;
   });
   const texts = ['one', 'two', 'three'].map((text) => text.repeat(2000));
@@ -143,8 +143,8 @@ function createCipher() {
   const writes: string[] = [];
   let closed = false;
   const sealer = { ...sealerOfText(), close: () => (closed = true) };
-  const cipher = new BatchCipher(sealer, 5, (packets) => {
-    writes.push(textOf(packets));
+  const cipher = new BatchCipher(sealer, 5, (memory, end) => {
+    writes.push(textOf(memory.subarray(0, end)));
     return true;
   });
   return { cipher, writes, closed: () => closed };

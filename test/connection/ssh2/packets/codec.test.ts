@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { OVERHEAD, type Keys, type Opener, type Sealer } from '../../../../src/connection/ssh2/packets/codec.ts';
+import type { Opener, Sealer } from '../../../../src/lib/addon.ts';
+import { OVERHEAD, type Keys } from '../../../../src/connection/ssh2/packets/codec.ts';
 import { nativeCodec, nativeProblem } from '../../../../src/connection/ssh2/packets/native.ts';
 import { gcmOpener, gcmSealer } from '../../../../src/connection/ssh2/packets/node-gcm.ts';
 import { createTheirs } from './theirs.ts';
@@ -134,7 +135,7 @@ for (const [name, codec, ciphers] of CODECS) {
   }
 }
 
-test('refuses wrong arguments, and keys that are closed or for the other direction', () => {
+test('refuses wrong arguments, and keys that are closed', () => {
   const keys = keysFor('aes-128-gcm', 0);
   const memory = Buffer.alloc(100);
   const table = new Uint32Array(9);

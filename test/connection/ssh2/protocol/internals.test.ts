@@ -68,6 +68,7 @@ const PROTOCOL = {
   openHybrid: 'undefined',
   openHostKey: 'undefined',
   prepareSecret: 'undefined',
+  exchangeBegins: 'undefined',
   readHostKey: 'undefined',
   takeData: 'undefined',
   mustStop: 'undefined',
