@@ -52,7 +52,7 @@ export function createTransport(
     pace.last() === MOST_AT_ONCE ? CONGESTED_BYTES : Math.max(pace.last(), socket.writableHighWaterMark);
   return {
     lost: () => socket.destroyed,
-    cork: corkWrites(socket),
+    cork: corkWrites(socket).cork,
     congested: () => socket.writableLength > congestedBytes() || (below?.congested() ?? false),
     readAtOnce: () => {
       if (below !== null) return below.readAtOnce();

@@ -181,7 +181,7 @@ function createDelivery(socket: DeviceSocket, { clock, unacknowledged }: SpliceO
 /** Channel to socket: reads the channel only while little waits for the socket. */
 function startDownlink(channel: Channel, socket: DeviceSocket, { count, visitor }: SpliceOptions): { flush(): void } {
   const direction = visitor === 'channel' ? 'in' : 'out';
-  const cork = corkWrites(socket);
+  const { cork, uncork } = corkWrites(socket);
   let unsent = 0;
   const lent = writeLent(socket);
   // Not by the result of write(), which is false for every packet above Node's small highWaterMark even when the kernel took it.
@@ -189,6 +189,9 @@ function startDownlink(channel: Channel, socket: DeviceSocket, { count, visitor 
     cork();
     unsent += 1;
     socket.write(lent.toWrite(chunk), onSent);
+    if (!mustWait()) return;
+    // Most of it may wait for the end of this read only.
+    uncork();
     if (mustWait()) channel.pause();
   };
   const past = lentWrites(socket, write);

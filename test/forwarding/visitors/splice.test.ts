@@ -48,6 +48,19 @@ test('makes the sender wait when pieces are many and small, as with large ones',
   await until(() => heard === pieces && !channel.isPaused(), { what: 'all of them, and more' });
 });
 
+test('has nothing wait that the system takes, though a read brings more than may wait', async (t) => {
+  const { channel, socket, target } = await joinable(t);
+  await join(t, channel, socket);
+  let heard = 0;
+  target.on('data', (chunk: Buffer) => (heard += chunk.length));
+  const piece = Buffer.alloc(32 * 1024);
+  for (let i = 0; i < 15; i++) {
+    channel.emit('data', piece);
+    assert.ok(!channel.isPaused(), `${i}`);
+  }
+  await until(() => heard === 15 * piece.length, { what: 'all of it' });
+});
+
 test(
   'ends by its own bug alone, also where data comes past the events of the channel',
   { timeout: 60_000 },

@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type CipherGCMTypes, type KeyObject } from 'node:crypto';
 import type { Opener, Sealer } from '../../../lib/addon.ts';
+import { freeBuffer } from '../../../lib/free-buffer.ts';
 import { createRandom } from './random.ts';
 import { CHANNEL_DATA, DATA_HEADER, type Keys } from './codec.ts';
 
@@ -15,7 +16,7 @@ export function gcmSealer(keys: Keys): Sealer {
     random(memory, end - padding, padding);
     const one = createCipheriv(next.cipher, next.key, next.iv());
     one.setAAD(memory.subarray(at, at + 4));
-    memory.set(one.update(memory.subarray(at + 4, end)), at + 4);
+    putInPlace(one.update(memory.subarray(at + 4, end)), memory, at + 4);
     one.final();
     memory.set(one.getAuthTag(), end);
     return end + TAG;
@@ -43,7 +44,7 @@ export function gcmOpener(keys: Keys): Opener {
     const one = createDecipheriv(next.cipher, next.key, next.iv());
     one.setAAD(memory.subarray(at, at + 4));
     one.setAuthTag(memory.subarray(at + 4 + length, at + 4 + length + TAG));
-    memory.set(one.update(memory.subarray(at + 4, at + 4 + length)), at + 4);
+    putInPlace(one.update(memory.subarray(at + 4, at + 4 + length)), memory, at + 4);
     one.final();
     if (memory[at + 4]! >= length) throw new Error('Bad padding length');
   };
@@ -80,6 +81,12 @@ export function gcmOpener(keys: Keys): Opener {
     },
     close: () => {},
   };
+}
+
+/** What node:crypto gives is in memory of its own. */
+function putInPlace(bytes: Buffer, memory: Buffer, at: number): void {
+  memory.set(bytes, at);
+  freeBuffer(bytes);
 }
 
 const TAG = 16;
