@@ -25,7 +25,7 @@ export function readIntoLent(
   whose: 'own' | 'shared',
   clock: Clock,
 ): { readonly onread: OnReadOpts; attach(socket: Socket): void } {
-  const memory = whose === 'own' ? createMemory() : SHARED;
+  const memory = whose === 'own' ? new Memory(true) : SHARED;
   const listeners: ((bytes: number) => void)[] = [];
   let socket: Socket;
   let room = 0;
@@ -191,18 +191,6 @@ function lend(memory: Memory, bytes: number, take: Take, socket: { destroy(error
   memory.read(bytes);
 }
 
-interface Memory {
-  /** HEADROOM, and what is read. */
-  readonly all: Buffer;
-  /** May it be kept? */
-  readonly own: boolean;
-  /** Where the next read goes. */
-  window(): Buffer;
-  /** So much was read. */
-  read(bytes: number): void;
-  giveUp(): void;
-}
-
 /** Small until a read fills it: most connections bring little most of the time. */
 const SMALL = 24 * 1024;
 /** Somewhat more than gatherReads() waits for: libuv would follow a full read by another one. */
@@ -210,29 +198,38 @@ const LARGE = 640 * 1024;
 /** What is sealed at once. */
 const OF_ALL = 256 * 1024;
 
-/** That of many sockets stays the same: Node asks each for its memory only after its own reads. */
-function createMemory(own = true): Memory {
-  let all = EMPTY;
-  let window = EMPTY;
-  const make = (bytes: number) => {
-    all = Buffer.allocUnsafeSlow(HEADROOM + bytes);
-    window = all.subarray(HEADROOM);
-  };
-  return {
-    get all() {
-      return all;
-    },
-    own,
-    window: () => {
-      if (window.length === 0) make(own ? SMALL : OF_ALL);
-      return window;
-    },
-    read: (bytes) => {
-      if (own && window.length === bytes && bytes < LARGE) make(LARGE);
-    },
-    giveUp: () => make(window.length),
-  };
+const EMPTY = Buffer.alloc(0);
+
+class Memory {
+  /** HEADROOM, and what is read. */
+  all = EMPTY;
+  /** May it be kept? That of many sockets stays the same: Node asks each for its memory only after its own reads. */
+  readonly own: boolean;
+  #window = EMPTY;
+
+  constructor(own: boolean) {
+    this.own = own;
+  }
+
+  /** Where the next read goes. */
+  window(): Buffer {
+    if (this.#window.length === 0) this.#make(this.own ? SMALL : OF_ALL);
+    return this.#window;
+  }
+
+  /** So much was read. */
+  read(bytes: number): void {
+    if (this.own && this.#window.length === bytes && bytes < LARGE) this.#make(LARGE);
+  }
+
+  giveUp(): void {
+    this.#make(this.#window.length);
+  }
+
+  #make(bytes: number): void {
+    this.all = Buffer.allocUnsafeSlow(HEADROOM + bytes);
+    this.#window = this.all.subarray(HEADROOM);
+  }
 }
 
-const EMPTY = Buffer.alloc(0);
-const SHARED = createMemory(false);
+const SHARED = new Memory(false);
