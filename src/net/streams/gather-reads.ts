@@ -6,7 +6,7 @@ import { descriptorOf } from './send-past.ts';
 /**
  * Lets the reads of a fast transfer gather: the socket is then readable only when ENOUGH has come (SO_RCVLOWAT of socket(7)), so that a
  * read is a full one, and what it costs beside its bytes is paid half as often. Call the result with the bytes of each read; null where
- * there is no addon. Only above a quarter of a gigabyte a second, where ENOUGH takes two milliseconds at most; where nothing comes any more, the
+ * there is no addon. Only above a quarter of a gigabyte a second, where ENOUGH takes three milliseconds at most; where nothing comes any more, the
  * last bytes wait for one or two periods, and the next ones not before much else has come.
  */
 export function gatherReads(socket: Socket, clock: Clock): ((bytes: number) => void) | null {
@@ -60,8 +60,8 @@ export function gatherReads(socket: Socket, clock: Clock): ((bytes: number) => v
 }
 
 /** Somewhat less than a read takes at most (LARGE of lent-memory.ts). */
-const ENOUGH = 512 * 1024;
-const PERIOD_MS = 2;
+const ENOUGH = 768 * 1024;
+const PERIOD_MS = 3;
 const LARGE = 16 * 1024;
 const FAST_BYTES = 2 * 1024 * 1024;
 const FAST_MS = 8;

@@ -155,7 +155,7 @@ let lent: Buffer | null = null;
 let onReturn: ((memory: Buffer) => void) | null = null;
 /** How many sockets read directly into the memory of all. */
 let sharing = 0;
-/** How many pieces are kept, of all sockets: 680 KiB each. */
+/** How many pieces are kept, of all sockets: 940 KiB each. */
 let kept = 0;
 const MOST_KEPT = 8;
 
@@ -194,7 +194,7 @@ function lend(memory: Memory, bytes: number, take: Take, socket: { destroy(error
 /** Small until a read fills it: most connections bring little most of the time. */
 const SMALL = 24 * 1024;
 /** Somewhat more than gatherReads() waits for: libuv would follow a full read by another one. */
-const LARGE = 640 * 1024;
+const LARGE = 896 * 1024;
 /** What is sealed at once. */
 const OF_ALL = 256 * 1024;
 

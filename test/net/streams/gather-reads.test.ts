@@ -7,7 +7,7 @@ import { fakeClock } from '../../support/clock.ts';
 import { listen } from '../../support/listen.ts';
 import { until } from '../../support/until.ts';
 
-const READ = 512 * 1024;
+const READ = 768 * 1024;
 
 test('has little wait for more while a transfer is fast, and no longer than until it stops', async (t) => {
   const { socket, peer, heard } = await pair(t);
@@ -24,8 +24,8 @@ test('has little wait for more while a transfer is fast, and no longer than unti
   await until(() => heard() === 2 + READ, { what: 'all of it' });
   gather(READ);
   peer.write('c');
-  await clock.advance(2);
-  await clock.advance(2);
+  await clock.advance(3);
+  await clock.advance(3);
   await until(() => heard() === 3 + READ, { what: 'the last byte' });
   assert.equal(clock.pending(), 0);
 });
@@ -37,14 +37,14 @@ test('has nothing wait where reads are small or slow, or soon after a stop', asy
   for (let i = 0; i < 1000; i++) gather(4000);
   for (let i = 0; i < 100; i++) {
     gather(READ);
-    await clock.advance(3);
+    await clock.advance(5);
   }
   assert.equal(clock.pending(), 0);
   for (let i = 0; i < 8; i++) gather(READ);
   assert.equal(clock.pending(), 1);
-  for (let i = 0; i < 4; i++) await clock.advance(2);
+  for (let i = 0; i < 4; i++) await clock.advance(3);
   assert.equal(clock.pending(), 0);
-  for (let i = 0; i < 60; i++) gather(READ);
+  for (let i = 0; i < 40; i++) gather(READ);
   assert.equal(clock.pending(), 0);
   peer.write('x');
   await until(() => heard() === 1, { what: 'a byte' });
@@ -61,7 +61,7 @@ test('passes on the end of a connection at once, and leaves one that is destroye
   await once(socket, 'end');
   assert.equal(heard(), 4);
   socket.destroy();
-  for (let i = 0; i < 3; i++) await clock.advance(2);
+  for (let i = 0; i < 3; i++) await clock.advance(3);
   assert.equal(clock.pending(), 0);
   for (let i = 0; i < 100; i++) gather(READ);
   assert.equal(clock.pending(), 0);
