@@ -160,6 +160,22 @@ test('opens a key exchange by its door, and uses what the door gave', async (t) 
   assert.deepEqual(steps, [[null, null, [0, 8192]], 'the secret']);
 });
 
+test('tells when an exchange of keys begins', async (t) => {
+  const client = await connecting(t, {});
+  const { _protocol: protocol } = internalsOf(client);
+  let begun = 0;
+  protocol.exchangeBegins = () => {
+    assert.notEqual(protocol._kexinit, undefined);
+    begun += 1;
+  };
+  await once(client, 'ready');
+  assert.equal(begun, 1);
+  protocol.rekey();
+  assert.equal(begun, 2);
+  await once(client, 'handshake');
+  assert.equal(protocol._kexinit, undefined);
+});
+
 /** A client that has begun to log in at a server of its own. */
 async function connecting(t: TestContext, options: ConnectConfig): Promise<Client> {
   const sshd = await startSshd({ everyKeyExchange: true });
