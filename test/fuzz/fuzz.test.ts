@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { startSshd } from '../support/sshd.ts';
 import { tempDir } from '../support/until.ts';
 import { createDice, nextMessage } from './messages.ts';
@@ -19,6 +21,11 @@ test('believes no reply of a key exchange, no certificate and no signature that 
   const report = await fuzzProofs(await tempDir(t), 600, 1);
   t.diagnostic(JSON.stringify(report));
   assert.deepEqual(report.findings, []);
+});
+
+test('seals, opens and sends nothing by the addon that a sanitizer objects to', () => {
+  const cwd = fileURLToPath(new URL('../..', import.meta.url));
+  assert.equal(execFileSync('sh', ['test/fuzz/packets.sh', '2000'], { cwd, encoding: 'utf8' }), '2000 rounds\n');
 });
 
 test('makes the same messages when the seed is the same, a packet size of 0 among them', () => {

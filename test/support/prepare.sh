@@ -2,7 +2,7 @@
 # Makes sure that the programs the tests drive are there: a real sshd, ssh with ssh-keygen, ping, systemd (itself, and its
 # checks of units), the means to build small networks, other SSH servers, proxies, programs that people send through a tunnel,
 # a browser, autossh and sshpass, shells that complete command lines, a reader of manual pages, two script languages as independent readers,
-# and further versions of Node.js.
+# a compiler for the fuzzer of the addon, and further versions of Node.js.
 # On a Debian-like system, as root, what is missing is installed; elsewhere it is named. No service is started.
 set -eu
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/usr/lib/ssh:/sbin"
@@ -20,6 +20,7 @@ has ip || missing="$missing iproute2"
 has iptables || missing="$missing iptables"
 has /usr/bin/python3 || missing="$missing python3"
 has dpkg-deb || missing="$missing dpkg"
+has gcc || missing="$missing gcc"
 has perl || missing="$missing perl-base"
 has git || missing="$missing git"
 has rsync || missing="$missing rsync"
