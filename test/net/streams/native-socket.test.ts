@@ -317,13 +317,21 @@ test('tells without sleeping what is ready, that something else is to be done, o
   // Once what the opening left to be done is done.
   await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal(pollBusily(50), -1);
+  // A busy machine may deliver later than the longest time.
+  const told = () => {
+    const until = performance.now() + 10_000;
+    for (;;) {
+      const count = pollBusily(1000);
+      if (count !== -1 || performance.now() > until) return count;
+    }
+  };
   peer.write('x');
-  assert.equal(pollBusily(1000), 1);
+  assert.equal(told(), 1);
   assert.deepEqual([...table], [5, READABLE]);
   assert.equal(pollBusily(50), -1, 'it is told once');
 
   addon!.send(fd, Buffer.from('x'), new Uint32Array([0, 1]), 1);
-  assert.equal(pollBusily(1000), 0, 'Node.js has something to read');
+  assert.equal(told(), 0, 'Node.js has something to read');
   for (const wrong of [-1, 1001, 'x'] as number[]) assert.throws(() => pollBusily(wrong), { code: 'WRONG_ARGUMENT' });
 });
 
