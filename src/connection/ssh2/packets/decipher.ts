@@ -24,6 +24,9 @@ export class BatchDecipher implements Decipher {
   #kept = 0;
   /** How many bytes that packet has: 0 where they are not known. */
   #wanted = 0;
+  /** How many calls of decrypt() there are. */
+  #running = 0;
+  #isFree = false;
 
   constructor(opener: Opener, sequence: number, onPayload: Decipher['_onPayload'], passage: Passage) {
     this.#opener = opener;
@@ -33,6 +36,7 @@ export class BatchDecipher implements Decipher {
   }
 
   decrypt(data: Buffer, from: number, to: number): number | undefined {
+    if (this.#isFree) return undefined;
     const before = this.#kept;
     if (before + to - from < this.#wanted) {
       this.#keep(data, from, to);
@@ -41,9 +45,15 @@ export class BatchDecipher implements Decipher {
     const [memory, begin, end] = this.#withRest(data, from, to);
     // A handler may come back here by what it calls: that call takes another one.
     const table = spare.pop() ?? new Uint32Array(1 + 2 * MOST_PACKETS);
-    const answer = this.#openAll(memory, begin, end, table);
-    spare.push(table);
-    return typeof answer === 'object' ? from + (answer.stoppedAt - begin) - before : answer;
+    this.#running += 1;
+    try {
+      const answer = this.#openAll(memory, begin, end, table);
+      return typeof answer === 'object' ? from + (answer.stoppedAt - begin) - before : answer;
+    } finally {
+      spare.push(table);
+      this.#running -= 1;
+      this.#closeIfFree();
+    }
   }
 
   /** What was kept, and behind it what was read. */
@@ -121,8 +131,15 @@ export class BatchDecipher implements Decipher {
     );
   }
 
+  /** The handler that calls it may be one of decrypt()'s, which goes on. */
   free(): void {
-    // Not closed: it may be in the middle of its loop.
+    this.#isFree = true;
+    this.#closeIfFree();
+  }
+
+  /** The addon's keys are much memory, which V8 knows nothing of, and which only a full garbage collection would free. */
+  #closeIfFree(): void {
+    if (this.#isFree && this.#running === 0) this.#opener.close();
   }
 }
 

@@ -169,6 +169,31 @@ test('has nothing go past the parser that is not lent, or not any more, or compr
   assert.deepEqual(compressed.payloads, PAYLOADS);
 });
 
+test('forgets its key when it is freed, by a handler behind all that this one has stopped, and opens nothing any more', () => {
+  const opener = gcmOpener(keys);
+  let closed = 0;
+  const seen: number[] = [];
+  const decipher: BatchDecipher = new BatchDecipher(
+    { ...opener, close: () => (closed += 1) },
+    0,
+    (payload) => {
+      if (seen.push(closed) === 1) {
+        decipher.free();
+        assert.equal(decipher.decrypt(sealed(), 0, sealed().length), undefined);
+      }
+      if (payload[0] === 80) throw new Error('a bug');
+    },
+    NOTHING_PASSES,
+  );
+  assert.throws(() => decipher.decrypt(sealed(), 0, sealed().length), /a bug/);
+  // What was opened with the first is passed on.
+  assert.deepEqual([seen, closed], [[0, 0, 0], 1]);
+  assert.equal(decipher.decrypt(sealed(), 0, sealed().length), undefined);
+  const unused = new BatchDecipher({ ...opener, close: () => (closed += 1) }, 0, () => {}, NOTHING_PASSES);
+  unused.free();
+  assert.deepEqual([seen.length, closed], [3, 2]);
+});
+
 /** Lends the bytes as if a socket had read them. */
 function lend(bytes: Buffer, take: (memory: Buffer, start: number, end: number) => void): void {
   bytes.copy(sharedMemory(), HEADROOM);
