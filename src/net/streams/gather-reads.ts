@@ -20,6 +20,8 @@ export function gatherReads(socket: Socket, clock: Clock): ((bytes: number) => v
   let gathers = false;
   let reads = 0;
   let ignored = 0;
+  /** Since it began to gather. */
+  let gathered = 0;
   let since = 0;
   let got = 0;
   const watch = () => {
@@ -32,7 +34,7 @@ export function gatherReads(socket: Socket, clock: Clock): ((bytes: number) => v
       return;
     }
     gathers = false;
-    ignored = AFTER_A_STOP;
+    ignored = Math.max(0, BETWEEN_STOPS - gathered);
     wakeAt(1);
   };
   /** Whether these reads are of a transfer that is fast enough. */
@@ -52,8 +54,9 @@ export function gatherReads(socket: Socket, clock: Clock): ((bytes: number) => v
   };
   return (bytes) => {
     reads += 1;
+    gathered += bytes;
     if (gathers || !isFast(bytes)) return;
-    got = 0;
+    got = gathered = 0;
     gathers = wakeAt(ENOUGH);
     if (gathers) watch();
   };
@@ -65,5 +68,5 @@ const PERIOD_MS = 3;
 const LARGE = 16 * 1024;
 const FAST_BYTES = 2 * 1024 * 1024;
 const FAST_MS = 8;
-/** A transfer that stops again and again, because its target is slow, say, is not to wait each time. */
-const AFTER_A_STOP = 32 * 1024 * 1024;
+/** A transfer that stops again and again, because its target is slow, say, is not to wait each time, but once for so many bytes at most. */
+const BETWEEN_STOPS = 32 * 1024 * 1024;

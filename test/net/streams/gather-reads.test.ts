@@ -52,6 +52,17 @@ test('has nothing wait where reads are small or slow, or soon after a stop', asy
   assert.equal(clock.pending(), 1);
 });
 
+test('gathers again at once after a stop of a transfer that has gone on for long', async (t) => {
+  const { socket } = await pair(t);
+  const clock = fakeClock();
+  const gather = gatherReads(socket, clock)!;
+  for (let i = 0; i < 50; i++) gather(READ);
+  for (let i = 0; i < 4; i++) await clock.advance(3);
+  assert.equal(clock.pending(), 0);
+  for (let i = 0; i < 4; i++) gather(READ);
+  assert.equal(clock.pending(), 1);
+});
+
 test('passes on the end of a connection at once, and leaves one that is destroyed alone', async (t) => {
   const { socket, peer, heard } = await pair(t);
   const clock = fakeClock();

@@ -46,10 +46,14 @@ export function batchPackets(client: Client, stream: SshStream): void {
   protocol.disconnect = (reason) => {
     disconnect.call(protocol, reason);
     // The stream is ended next.
-    if (protocol._cipher instanceof BatchCipher) protocol._cipher.flush();
+    flushOf(protocol);
   };
   reportWindows(client);
   readDirectly(client, stream);
+}
+
+function flushOf({ _cipher: cipher }: Protocol): void {
+  if (cipher instanceof BatchCipher) cipher.flush();
 }
 
 /** Sends what would leave at the end of this tick, unless this iteration of the event loop has sent already. */
@@ -167,6 +171,8 @@ function readDirectly(client: Client, stream: SshStream): void {
     try {
       if (protocol._decipher instanceof BatchDecipher) {
         protocol.parse(memory, start, end);
+        // What was granted, before anything else is done with what came: the server may be out of its window.
+        if (end - start >= MUCH) flushOf(protocol);
         if (acknowledge !== null && end - start < FEW_BYTES) afterRead(acknowledge);
         return;
       }
@@ -197,3 +203,5 @@ function acknowledgerOf(socket: Socket): (() => void) | null {
 
 /** Of more the kernel acknowledges two segments at once. */
 const FEW_BYTES = 1500;
+/** In bytes: a write of the packets that it brings about costs little beside it. */
+const MUCH = 128 * 1024;

@@ -8,11 +8,13 @@ import type { Channel } from '../../../../src/connection/ssh/connection.ts';
 import type { Protocol } from '../../../../src/connection/ssh2/protocol/internals.ts';
 import { deferred } from '../../../../src/lib/async/abort.ts';
 import { systemClock } from '../../../../src/lib/async/clock.ts';
+import { loopIteration } from '../../../../src/lib/async/loop-iteration.ts';
 import { loadAddon } from '../../../../src/lib/addon.ts';
 import type { TunnelSpec } from '../../../../src/model/spec.ts';
 import { createTurns } from '../../../../src/net/pacing/turns.ts';
+import { afterRead } from '../../../../src/net/streams/lent-memory.ts';
 import { connectTo } from '../../../support/connection.ts';
-import { pattern, startEcho, startNeverReads, type TestTarget } from '../../../support/echo.ts';
+import { pattern, startEcho, startNeverReads, startSource, type TestTarget } from '../../../support/echo.ts';
 import { startSshd, type TestSshd } from '../../../support/sshd.ts';
 import { freePort, until } from '../../../support/until.ts';
 
@@ -174,6 +176,31 @@ describe('past its stream, a channel', () => {
     assert.ok(count - before < 100, `${count - before}`);
   });
 
+  test('grants the server more of its window at the end of each large read, before anything else', async (t) => {
+    const { channel, sent } = await open(t, await startSource(512 * 1024 * 1024));
+    const reads: { readonly bytes: number; readonly iteration: number; readonly granted: number }[] = [];
+    let bytes = 0;
+    channel.takesLent = true;
+    channel.on('data', () => {});
+    channel.onLent = (_memory, start, end) => {
+      if (bytes === 0) {
+        const before = sent();
+        afterRead(() => {
+          if (bytes > 512 * 1024) reads.push({ bytes, iteration: loopIteration(), granted: sent() - before });
+          bytes = 0;
+          // Meanwhile the server sends what its window allows, and several reads follow each other.
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+        });
+      }
+      bytes += end - start;
+    };
+    const isFollowed = () => reads.some(({ iteration }, i) => reads[i - 1]?.iteration === iteration);
+    await until(isFollowed, { what: 'two large reads of one iteration' });
+    channel.close();
+    const late = reads.filter(({ granted }) => granted === 0);
+    assert.deepEqual(late, []);
+  });
+
   test('goes through objects whose properties V8 finds without a search, also after an exchange of keys', async (t) => {
     const { channel, outgoing, protocol } = await open(t, await startEcho());
     protocol.rekey();
@@ -198,6 +225,7 @@ describe('past its stream, a channel', () => {
     return {
       channel: channel satisfies Channel,
       outgoing: inside.outgoing,
+      sent: () => connection.transport.traffic().bytesSent,
       protocol: inside._client._protocol,
       /** Another channel of the same connection. */
       beside: (): Promise<Channel> => connection.open(to, { address: '127.0.0.1', port: 2 }),
