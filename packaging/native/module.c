@@ -1,5 +1,6 @@
 // The addon's functions for JavaScript (Node-API, version 8): they check their arguments, and call packets.c,
 // network.c, memory.c, poll.c, send.c and timer.c.
+#include "call.h"
 #include "memory.h"
 #include "network.h"
 #include "openssl.h"
@@ -140,20 +141,14 @@ static napi_value close_keys(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-// A function of the keys, which stay as long as it does.
-static int add_function(napi_env env, napi_value to, const char *name, napi_callback call, box *box) {
-  napi_value function;
-  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, call, box, &function) != napi_ok ||
-      napi_add_finalizer(env, function, box, forget, NULL, NULL) != napi_ok)
-    return 0;
-  box->users++;
-  return napi_set_named_property(env, to, name, function) == napi_ok;
+static int add_own(napi_env env, napi_value to, const char *name, napi_callback call, box *box) {
+  return add_function(env, to, name, call, box, &box->users, forget);
 }
 
 static int add_functions(napi_env env, napi_value to, box *box, int sealing) {
-  if (!add_function(env, to, "close", close_keys, box)) return 0;
-  if (!sealing) return add_function(env, to, "open", open_packets, box);
-  return add_function(env, to, "seal", seal, box) && add_function(env, to, "sealData", seal_data, box);
+  if (!add_own(env, to, "close", close_keys, box)) return 0;
+  if (!sealing) return add_own(env, to, "open", open_packets, box);
+  return add_own(env, to, "seal", seal, box) && add_own(env, to, "sealData", seal_data, box);
 }
 
 static napi_value make(napi_env env, packets *packets, int sealing) {

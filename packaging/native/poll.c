@@ -160,16 +160,6 @@ static void forget(napi_env env, void *data, void *hint) {
   leave(data);
 }
 
-// A function of the poll, which stays as long as it does.
-static int add_function(napi_env env, napi_value to, const char *name, napi_callback call, poll *poll) {
-  napi_value function;
-  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, call, poll, &function) != napi_ok ||
-      napi_add_finalizer(env, function, poll, forget, NULL, NULL) != napi_ok)
-    return 0;
-  poll->users++;
-  return napi_set_named_property(env, to, name, function) == napi_ok;
-}
-
 napi_value poll_create(napi_env env, napi_callback_info info) {
   size_t argc = 2;
   napi_value argv[2], out;
@@ -197,8 +187,8 @@ napi_value poll_create(napi_env env, napi_callback_info info) {
   if (napi_add_async_cleanup_hook(env, ends, poll, &poll->end) == napi_ok &&
       napi_create_reference(env, argv[0], 1, &poll->table) == napi_ok &&
       napi_create_reference(env, argv[1], 1, &poll->listener) == napi_ok && uv_poll_start(handle, UV_READABLE_EVENT, happened) == 0 &&
-      napi_create_object(env, &out) == napi_ok && add_function(env, out, "watch", watch, poll) &&
-      add_function(env, out, "pollBusily", poll_busily, poll))
+      napi_create_object(env, &out) == napi_ok && add_function(env, out, "watch", watch, poll, &poll->users, forget) &&
+      add_function(env, out, "pollBusily", poll_busily, poll, &poll->users, forget))
     return out;
   stop(poll);
   return napi_get_null(env, &out) == napi_ok ? out : NULL;

@@ -94,7 +94,7 @@ export function onBytes(stream: Readable, listener: (bytes: number) => void): vo
 
 /** Whether these bytes are only lent: who keeps them needs a copy, or keepLent(). */
 export function isLent(bytes: Buffer): boolean {
-  // Of all of it, which is asked for each packet, `buffer` is not: V8 calls a function of its own for that.
+  // Each packet asks it of the whole memory, which is compared first: `buffer` is a call into V8.
   return lent !== null && (bytes === lent || bytes.buffer === lent.buffer);
 }
 

@@ -48,16 +48,26 @@ function codecOf(addon: Addon): NativeCodec {
 function provesItself(codec: NativeCodec): void {
   for (const { cipher, key, iv, packet } of PROOFS) {
     const keys = { cipher, key: Buffer.alloc(key, 1), iv: Buffer.alloc(iv, 2), sequence: 7 };
-    const table = new Uint32Array(3);
-    const opensTo = (memory: Buffer, length: number) =>
-      codec.opener(keys).open(memory, 0, length, table) === 1 &&
-      memory.subarray(table[1], table[1]! + table[2]!).equals(HELLO);
     const memory = Buffer.alloc(HELLO.length + OVERHEAD);
     HELLO.copy(memory, 5);
-    const end = codec.sealer(keys).seal(memory, 0, HELLO.length);
+    const sealer = codec.sealer(keys);
+    const end = sealer.seal(memory, 0, HELLO.length);
+    sealer.close();
     const theirs = Buffer.from(packet, 'hex');
-    if (!opensTo(theirs, theirs.length) || !opensTo(memory, end))
+    if (!opensToHello(codec.opener(keys), theirs) || !opensToHello(codec.opener(keys), memory.subarray(0, end)))
       throw new Error(`it does not seal ${cipher} as it should`);
+  }
+}
+
+function opensToHello(opener: Opener, packet: Buffer): boolean {
+  const table = new Uint32Array(3);
+  try {
+    return (
+      opener.open(packet, 0, packet.length, table) === 1 &&
+      packet.subarray(table[1], table[1]! + table[2]!).equals(HELLO)
+    );
+  } finally {
+    opener.close();
   }
 }
 
