@@ -171,7 +171,8 @@ function readDirectly(client: Client, stream: SshStream): void {
     try {
       if (protocol._decipher instanceof BatchDecipher) {
         protocol.parse(memory, start, end);
-        // What was granted, before anything else is done with what came: the server may be out of its window.
+        protocol.grantWindows();
+        // Before anything else is done with what came: the server may be out of its window.
         if (end - start >= MUCH) flushOf(protocol);
         if (acknowledge !== null && end - start < FEW_BYTES) afterRead(acknowledge);
         return;

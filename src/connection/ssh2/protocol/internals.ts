@@ -133,6 +133,8 @@ export interface Protocol extends Doors, DataPath {
 /** Ours: the way of a channel's data past ssh2's parser and its streams (see Passage of packets/decipher.ts). */
 interface DataPath {
   takeData(ours: number, memory: Buffer, start: number, end: number): boolean;
+  /** To be called behind each read: grants the server what was used up of the windows of channels whose data was taken. */
+  grantWindows(): void;
   mustStop(packets: number): boolean;
 }
 

@@ -97,10 +97,16 @@ function receiveData(
   };
   protocol.takeData = (ours, memory, start, end) => {
     const channel = table.get(ours);
-    if (typeof channel !== 'object' || small.keptOf(ours) > 0 || !passesBy(protocol, channel, memory, start, end))
+    if (typeof channel !== 'object' || small.keptOf(ours) > 0 || !passesBy(channel, used, memory, start, end))
       return false;
     waits(ours, channel);
     return true;
+  };
+  /** One message for each read, however many packets it had. */
+  const used = new Set<OpenChannel>();
+  protocol.grantWindows = () => {
+    for (const channel of used) refillOrWait(protocol, channel);
+    used.clear();
   };
 }
 
@@ -109,12 +115,21 @@ function passesAtOnce(channel: OpenChannel): boolean {
   return channel.takesLent === true && channel.readableFlowing === true && channel.readableLength === 0;
 }
 
-/** Passes data on by `onLent`, as ssh2 would through the stream; false where that is not set, or where ssh2 drops it. */
-function passesBy(protocol: Protocol, channel: OpenChannel, memory: Buffer, start: number, end: number): boolean {
+/**
+ * Passes data on by `onLent`, as ssh2 would through the stream; false where that is not set, or where ssh2 drops it. `used` gets the channel
+ * where much of its window is used up.
+ */
+function passesBy(channel: OpenChannel, used: Set<OpenChannel>, memory: Buffer, start: number, end: number): boolean {
   const { incoming, onLent } = channel;
   if (onLent == null || incoming.window === 0 || incoming.state !== 'open' || !passesAtOnce(channel)) return false;
   incoming.window -= end - start;
   onLent(memory, start, end);
+  if (isToRefill(channel)) used.add(channel);
+  return true;
+}
+
+/** Refills a window, once its channel is read again where it is not. */
+function refillOrWait(protocol: Protocol, channel: OpenChannel): void {
   if (channel.readableFlowing === true) refill(protocol, channel);
   else if (!resuming.has(channel)) {
     resuming.add(channel);
@@ -123,18 +138,22 @@ function passesBy(protocol: Protocol, channel: OpenChannel, memory: Buffer, star
       refill(protocol, channel);
     });
   }
-  return true;
 }
 
 /** Those that are refilled when they are read again. */
 const resuming = new WeakSet<OpenChannel>();
 
 /** As windowAdjust() of ssh2, where its stream is read. */
-function refill(protocol: Protocol, { incoming, outgoing }: OpenChannel): void {
-  if (incoming.window > FULL - REFILL || outgoing.state === 'closed') return;
+function refill(protocol: Protocol, channel: OpenChannel): void {
+  const { incoming, outgoing } = channel;
+  if (!isToRefill(channel) || outgoing.state === 'closed') return;
   const bytes = FULL - incoming.window;
   incoming.window = FULL;
   protocol.channelWindowAdjust(outgoing.id, bytes);
+}
+
+function isToRefill({ incoming }: OpenChannel): boolean {
+  return incoming.window <= FULL - REFILL;
 }
 
 /** A view keeps the whole 64 KiB chunk in memory. */

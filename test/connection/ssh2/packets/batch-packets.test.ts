@@ -176,17 +176,18 @@ describe('past its stream, a channel', () => {
     assert.ok(count - before < 100, `${count - before}`);
   });
 
-  test('grants the server more of its window at the end of each large read, before anything else', async (t) => {
-    const { channel, sent } = await open(t, await startSource(512 * 1024 * 1024));
-    const reads: { readonly bytes: number; readonly iteration: number; readonly granted: number }[] = [];
+  test('grants the server what each large read has used up, by one message, before anything else', async (t) => {
+    const { channel, protocol, sent } = await open(t, await startSource(512 * 1024 * 1024));
+    const reads: { bytes: number; iteration: number; granted: boolean; messages: number }[] = [];
     let bytes = 0;
     channel.takesLent = true;
     channel.on('data', () => {});
     channel.onLent = (_memory, start, end) => {
       if (bytes === 0) {
-        const before = sent();
+        const [before, sequence] = [sent(), protocol._cipher.outSeqno];
         afterRead(() => {
-          if (bytes > 512 * 1024) reads.push({ bytes, iteration: loopIteration(), granted: sent() - before });
+          const [granted, messages] = [sent() > before, protocol._cipher.outSeqno - sequence];
+          if (bytes > 512 * 1024) reads.push({ bytes, iteration: loopIteration(), granted, messages });
           bytes = 0;
           // Meanwhile the server sends what its window allows, and several reads follow each other.
           Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
@@ -197,8 +198,29 @@ describe('past its stream, a channel', () => {
     const isFollowed = () => reads.some(({ iteration }, i) => reads[i - 1]?.iteration === iteration);
     await until(isFollowed, { what: 'two large reads of one iteration' });
     channel.close();
-    const late = reads.filter(({ granted }) => granted === 0);
-    assert.deepEqual(late, []);
+    const otherwise = reads.filter(({ granted, messages }) => !granted || messages !== 1);
+    assert.deepEqual(otherwise, []);
+  });
+
+  test('grants nothing for a channel that is not read any more, until it is', async (t) => {
+    const bytes = 16 * 1024 * 1024;
+    const { channel, protocol } = await open(t, await startSource(bytes));
+    let got = 0;
+    channel.takesLent = true;
+    channel.on('data', (chunk: Buffer) => (got += chunk.length));
+    channel.onLent = (_memory, start, end) => {
+      got += end - start;
+      if (got > bytes / 4) {
+        channel.onLent = null;
+        channel.pause();
+      }
+    };
+    await until(() => channel.isPaused(), { what: 'the pause' });
+    const { outSeqno: messages } = protocol._cipher;
+    await until(() => channel.readableLength > 512 * 1024, { what: 'what was granted before' });
+    assert.equal(protocol._cipher.outSeqno, messages);
+    channel.resume();
+    await until(() => got === bytes, { what: 'all of it' });
   });
 
   test('goes through objects whose properties V8 finds without a search, also after an exchange of keys', async (t) => {

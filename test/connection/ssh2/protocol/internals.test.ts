@@ -71,6 +71,7 @@ const PROTOCOL = {
   exchangeBegins: 'undefined',
   readHostKey: 'undefined',
   takeData: 'undefined',
+  grantWindows: 'undefined',
   mustStop: 'undefined',
 } satisfies Kinds<Protocol>;
 
