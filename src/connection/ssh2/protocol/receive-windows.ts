@@ -102,11 +102,11 @@ function receiveData(
     waits(ours, channel);
     return true;
   };
-  /** One message for each read, however many packets it had. */
-  const used = new Set<OpenChannel>();
+  /** For one message for each read, however many packets it had. No Set: V8 would keep what is in it until a full garbage collection. */
+  const used: OpenChannel[] = [];
   protocol.grantWindows = () => {
     for (const channel of used) refillOrWait(protocol, channel);
-    used.clear();
+    used.length = 0;
   };
 }
 
@@ -119,12 +119,13 @@ function passesAtOnce(channel: OpenChannel): boolean {
  * Passes data on by `onLent`, as ssh2 would through the stream; false where that is not set, or where ssh2 drops it. `used` gets the channel
  * where much of its window is used up.
  */
-function passesBy(channel: OpenChannel, used: Set<OpenChannel>, memory: Buffer, start: number, end: number): boolean {
+function passesBy(channel: OpenChannel, used: OpenChannel[], memory: Buffer, start: number, end: number): boolean {
   const { incoming, onLent } = channel;
   if (onLent == null || incoming.window === 0 || incoming.state !== 'open' || !passesAtOnce(channel)) return false;
   incoming.window -= end - start;
   onLent(memory, start, end);
-  if (isToRefill(channel)) used.add(channel);
+  // Some may be in it twice, where packets of several take turns: the second time there is nothing to grant.
+  if (isToRefill(channel) && used.at(-1) !== channel) used.push(channel);
   return true;
 }
 
