@@ -1,4 +1,4 @@
-// Calls from the event loop into JavaScript, and functions for it with data of their own.
+// Calls from the event loop into JavaScript, and functions of an object that share data.
 #ifndef TUNNELD_CALL_H
 #define TUNNELD_CALL_H
 #define NAPI_VERSION 8

@@ -7,7 +7,7 @@ import { descriptorOf } from './send-past.ts';
  * Lets the reads of a fast transfer gather: the socket is then readable only when ENOUGH has come (SO_RCVLOWAT of socket(7)), so that a
  * read is a full one, and what it costs beside its bytes is paid half as often. Call the result with the bytes of each read; null where
  * there is no addon. Only above a quarter of a gigabyte a second, where ENOUGH takes three milliseconds at most; where nothing comes any more, the
- * last bytes wait for one or two periods, and the next ones not before much else has come.
+ * last bytes wait for one or two periods: once for each BETWEEN_STOPS at most.
  */
 export function gatherReads(socket: Socket, clock: Clock): ((bytes: number) => void) | null {
   const { addon } = loadAddon();
@@ -68,5 +68,5 @@ const PERIOD_MS = 3;
 const LARGE = 16 * 1024;
 const FAST_BYTES = 2 * 1024 * 1024;
 const FAST_MS = 8;
-/** A transfer that stops again and again, because its target is slow, say, is not to wait each time, but once for so many bytes at most. */
-const BETWEEN_STOPS = 32 * 1024 * 1024;
+/** In bytes: at a gigabyte a second a tenth more time, for a transfer that stops again and again, because its target is slow, say. */
+const BETWEEN_STOPS = 64 * 1024 * 1024;

@@ -56,7 +56,7 @@ test('gathers again at once after a stop of a transfer that has gone on for long
   const { socket } = await pair(t);
   const clock = fakeClock();
   const gather = gatherReads(socket, clock)!;
-  for (let i = 0; i < 50; i++) gather(READ);
+  for (let i = 0; i < 100; i++) gather(READ);
   for (let i = 0; i < 4; i++) await clock.advance(3);
   assert.equal(clock.pending(), 0);
   for (let i = 0; i < 4; i++) gather(READ);

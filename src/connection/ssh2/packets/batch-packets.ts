@@ -172,7 +172,7 @@ function readDirectly(client: Client, stream: SshStream): void {
       if (protocol._decipher instanceof BatchDecipher) {
         protocol.parse(memory, start, end);
         protocol.grantWindows();
-        // Before anything else is done with what came: the server may be out of its window.
+        // Before what came is passed on, most of which is still to be sent: the server may be out of its window.
         if (end - start >= MUCH) flushOf(protocol);
         if (acknowledge !== null && end - start < FEW_BYTES) afterRead(acknowledge);
         return;

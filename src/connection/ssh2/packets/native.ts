@@ -48,14 +48,19 @@ function codecOf(addon: Addon): NativeCodec {
 function provesItself(codec: NativeCodec): void {
   for (const { cipher, key, iv, packet } of PROOFS) {
     const keys = { cipher, key: Buffer.alloc(key, 1), iv: Buffer.alloc(iv, 2), sequence: 7 };
-    const memory = Buffer.alloc(HELLO.length + OVERHEAD);
-    HELLO.copy(memory, 5);
-    const sealer = codec.sealer(keys);
-    const end = sealer.seal(memory, 0, HELLO.length);
-    sealer.close();
     const theirs = Buffer.from(packet, 'hex');
-    if (!opensToHello(codec.opener(keys), theirs) || !opensToHello(codec.opener(keys), memory.subarray(0, end)))
+    if (!opensToHello(codec.opener(keys), theirs) || !opensToHello(codec.opener(keys), sealedHello(codec.sealer(keys))))
       throw new Error(`it does not seal ${cipher} as it should`);
+  }
+}
+
+function sealedHello(sealer: Sealer): Buffer {
+  const memory = Buffer.alloc(HELLO.length + OVERHEAD);
+  HELLO.copy(memory, 5);
+  try {
+    return memory.subarray(0, sealer.seal(memory, 0, HELLO.length));
+  } finally {
+    sealer.close();
   }
 }
 

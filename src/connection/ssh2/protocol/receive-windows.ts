@@ -102,9 +102,11 @@ function receiveData(
     waits(ours, channel);
     return true;
   };
-  /** For one message for each read, however many packets it had. No Set: V8 would keep what is in it until a full garbage collection. */
+  /** No Set: V8 would keep what was in it until a full garbage collection. */
   const used: OpenChannel[] = [];
+  /** One message for a channel, however many packets the read had of it. */
   protocol.grantWindows = () => {
+    if (used.length === 0) return;
     for (const channel of used) refillOrWait(protocol, channel);
     used.length = 0;
   };
@@ -124,7 +126,7 @@ function passesBy(channel: OpenChannel, used: OpenChannel[], memory: Buffer, sta
   if (onLent == null || incoming.window === 0 || incoming.state !== 'open' || !passesAtOnce(channel)) return false;
   incoming.window -= end - start;
   onLent(memory, start, end);
-  // Some may be in it twice, where packets of several take turns: the second time there is nothing to grant.
+  // Twice, where packets of several take turns: no more is granted for that than its share.
   if (isToRefill(channel) && used.at(-1) !== channel) used.push(channel);
   return true;
 }
@@ -318,7 +320,7 @@ function roomOf(member: { room(): number }): number {
 
 /** ssh2's own window, as OpenSSH's. */
 const FULL = 2 * 1024 * 1024;
-/** So much a transfer uses up before it is granted again. With half of the window, as in ssh2, the server was often done with the rest before. */
+/** So much a transfer uses up at least before it is granted again, at the end of a read. With half of the window, as in ssh2, the server was often done with the rest before. */
 const REFILL = 256 * 1024;
 const SOME = 256 * 1024;
 const LEAST = 16 * 1024;
