@@ -7,9 +7,10 @@ import { descriptorOf } from './send-past.ts';
  * Lets the reads of a fast transfer gather: the socket is then readable only when ENOUGH has come (SO_RCVLOWAT of socket(7)), so that a
  * read is a full one, and what it costs beside its bytes is paid half as often. Call the result with the bytes of each read; null where
  * there is no addon. Only above a quarter of a gigabyte a second, where ENOUGH takes three milliseconds at most; where nothing comes any more, the
- * last bytes wait for one or two periods: once for each BETWEEN_STOPS at most.
+ * last bytes wait for one or two periods: once for each BETWEEN_STOPS at most. `isAlone` says whether nothing else would wait with them: else
+ * it gathers less.
  */
-export function gatherReads(socket: Socket, clock: Clock): ((bytes: number) => void) | null {
+export function gatherReads(socket: Socket, clock: Clock, isAlone: () => boolean): ((bytes: number) => void) | null {
   const { addon } = loadAddon();
   if (addon === null) return null;
   const wakeAt = (bytes: number) => {
@@ -34,7 +35,7 @@ export function gatherReads(socket: Socket, clock: Clock): ((bytes: number) => v
       return;
     }
     gathers = false;
-    ignored = Math.max(0, BETWEEN_STOPS - gathered);
+    ignored = isAlone() ? Math.max(0, BETWEEN_STOPS - gathered) : BETWEEN_STOPS;
     wakeAt(1);
   };
   /** Whether these reads are of a transfer that is fast enough. */

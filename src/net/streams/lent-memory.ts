@@ -46,7 +46,7 @@ export function readIntoLent(
         if (take !== null && socket.readableLength === 0) {
           const isFull = bytes === room;
           lend(memory, bytes, take, socket);
-          return whose === 'own' || !isFull || sharing < 2 || letOthersRead(socket);
+          return whose === 'own' || !isFull || isOneReader() || letOthersRead(socket);
         }
         return socket.push(Buffer.from(memory.window().subarray(0, bytes)));
       },
@@ -54,10 +54,10 @@ export function readIntoLent(
     attach: (its) => {
       socket = its;
       const direct: Reader['direct'] = (next, atMost) => {
-        if (whose === 'shared') sharing += Number(next !== null) - Number(take !== null);
+        if (whose === 'shared') countSharing(take, next);
         take = next;
         most = atMost;
-        gather = whose === 'own' && next !== null ? gatherReads(its, clock) : null;
+        gather = whose === 'own' && next !== null ? gatherReads(its, clock, isOneReader) : null;
       };
       (its as HasReader)[READER] = { reader: { direct }, listeners };
     },
@@ -69,9 +69,19 @@ export function readerOf(stream: object): Reader | null {
   return (stream as HasReader)[READER]?.reader ?? null;
 }
 
-/** The reader of a socket that reads into sharedMemory() by itself. */
+/** The reader of a socket that reads into sharedMemory() by itself, and calls countSharing(). */
 export function setReader(socket: object, reader: Reader): void {
   (socket as HasReader)[READER] = { reader, listeners: [] };
+}
+
+/** Counts a socket that reads directly into sharedMemory() from now on, or does not any more. */
+export function countSharing(before: Take | null, now: Take | null): void {
+  sharing += Number(now !== null) - Number(before !== null);
+}
+
+/** Whether at most one socket does so, of all targets of visits: with others, one of them may be waited for. */
+export function isOneReader(): boolean {
+  return sharing < 2;
 }
 
 /** The memory into which all sockets read that have none of their own, behind HEADROOM bytes. */

@@ -8,7 +8,7 @@ import { systemError } from '../../lib/system-error.ts';
 import { AnswerPace, NEAR_MS } from './answer-pace.ts';
 import type { DeviceSocket, Listener } from './device-socket.ts';
 import { ListenerError } from './guard-listeners.ts';
-import { HEADROOM, lendShared, setReader, sharedMemory, type Reader, type Take } from './lent-memory.ts';
+import { countSharing, HEADROOM, lendShared, setReader, sharedMemory, type Reader, type Take } from './lent-memory.ts';
 
 /**
  * Opens a connection to an address of this machine, for which the kernel needs next to no time, or a moment where the machine is busy. Null
@@ -78,6 +78,7 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
     this.remoteAddress = remote.address;
     this.remotePort = remote.port;
     const direct: Reader['direct'] = (take, most) => {
+      countSharing(this.#take, take);
       this.#take = take;
       this.#most = most;
     };

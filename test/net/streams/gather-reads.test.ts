@@ -12,7 +12,7 @@ const READ = 768 * 1024;
 test('has little wait for more while a transfer is fast, and no longer than until it stops', async (t) => {
   const { socket, peer, heard } = await pair(t);
   const clock = fakeClock();
-  const gather = gatherReads(socket, clock)!;
+  const gather = gatherReads(socket, clock, () => true)!;
   peer.write('a');
   await until(() => heard() === 1, { what: 'the first byte' });
   for (let i = 0; i < 4; i++) gather(READ);
@@ -33,7 +33,7 @@ test('has little wait for more while a transfer is fast, and no longer than unti
 test('has nothing wait where reads are small or slow, or soon after a stop', async (t) => {
   const { socket, peer, heard } = await pair(t);
   const clock = fakeClock();
-  const gather = gatherReads(socket, clock)!;
+  const gather = gatherReads(socket, clock, () => true)!;
   for (let i = 0; i < 1000; i++) gather(4000);
   for (let i = 0; i < 100; i++) {
     gather(READ);
@@ -55,7 +55,7 @@ test('has nothing wait where reads are small or slow, or soon after a stop', asy
 test('gathers again at once after a stop of a transfer that has gone on for long', async (t) => {
   const { socket } = await pair(t);
   const clock = fakeClock();
-  const gather = gatherReads(socket, clock)!;
+  const gather = gatherReads(socket, clock, () => true)!;
   for (let i = 0; i < 100; i++) gather(READ);
   for (let i = 0; i < 4; i++) await clock.advance(3);
   assert.equal(clock.pending(), 0);
@@ -63,10 +63,23 @@ test('gathers again at once after a stop of a transfer that has gone on for long
   assert.equal(clock.pending(), 1);
 });
 
+test('gathers less where others would wait', async (t) => {
+  const { socket } = await pair(t);
+  const clock = fakeClock();
+  const gather = gatherReads(socket, clock, () => false)!;
+  for (let i = 0; i < 100; i++) gather(READ);
+  assert.equal(clock.pending(), 1);
+  for (let i = 0; i < 4; i++) await clock.advance(3);
+  for (let i = 0; i < 80; i++) gather(READ);
+  assert.equal(clock.pending(), 0);
+  for (let i = 0; i < 20; i++) gather(READ);
+  assert.equal(clock.pending(), 1);
+});
+
 test('passes on the end of a connection at once, and leaves one that is destroyed alone', async (t) => {
   const { socket, peer, heard } = await pair(t);
   const clock = fakeClock();
-  const gather = gatherReads(socket, clock)!;
+  const gather = gatherReads(socket, clock, () => true)!;
   for (let i = 0; i < 4; i++) gather(READ);
   peer.end('last');
   await once(socket, 'end');

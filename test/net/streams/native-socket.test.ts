@@ -7,7 +7,7 @@ import { systemClock } from '../../../src/lib/async/clock.ts';
 import { loadAddon, type Addon } from '../../../src/lib/addon.ts';
 import type { DeviceSocket } from '../../../src/net/streams/device-socket.ts';
 import { guardListeners, ListenerError } from '../../../src/net/streams/guard-listeners.ts';
-import { readerOf } from '../../../src/net/streams/lent-memory.ts';
+import { isOneReader, readerOf } from '../../../src/net/streams/lent-memory.ts';
 import { connectNative, NativeSocket } from '../../../src/net/streams/native-socket.ts';
 import { pattern } from '../../support/echo.ts';
 import { listen } from '../../support/listen.ts';
@@ -56,6 +56,12 @@ for (const [kind, open] of Object.entries(KINDS)) {
     peer.end(all);
     await once(socket as Socket, 'end');
     assert.ok(Buffer.concat(chunks).equals(all));
+    const other = readerOf((await opened(t, open)).socket)!;
+    assert.ok(isOneReader());
+    other.direct(() => {});
+    assert.ok(!isOneReader());
+    for (const one of [reader, other]) one.direct(null);
+    assert.ok(isOneReader());
   });
 
   test(`${kind}: tells the end once, also while much is still to be sent`, async (t) => {

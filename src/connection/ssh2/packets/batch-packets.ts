@@ -1,6 +1,6 @@
 import type { Client } from 'ssh2';
 import { Socket } from 'node:net';
-import { afterRead, readerOf, type Take } from '../../../net/streams/lent-memory.ts';
+import { afterRead, isOneReader, readerOf, type Take } from '../../../net/streams/lent-memory.ts';
 import { descriptorReader, senderPast } from '../../../net/streams/send-past.ts';
 import { loadAddon, type Opener, type Sealer } from '../../../lib/addon.ts';
 import { timerAfterIo, type Clock } from '../../../lib/async/clock.ts';
@@ -172,8 +172,9 @@ function readDirectly(client: Client, stream: SshStream): void {
       if (protocol._decipher instanceof BatchDecipher) {
         protocol.parse(memory, start, end);
         protocol.grantWindows();
-        // Before what came is passed on, most of which is still to be sent: the server may be out of its window.
-        if (end - start >= MUCH) flushOf(protocol);
+        // Before what came is passed on, most of which is still to be sent: the server may be out of its window. Where there are other visits,
+        // it gets no more of an iteration of the event loop than that.
+        if (end - start >= MUCH && isOneReader()) flushOf(protocol);
         if (acknowledge !== null && end - start < FEW_BYTES) afterRead(acknowledge);
         return;
       }

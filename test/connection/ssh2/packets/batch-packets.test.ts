@@ -12,7 +12,7 @@ import { loopIteration } from '../../../../src/lib/async/loop-iteration.ts';
 import { loadAddon } from '../../../../src/lib/addon.ts';
 import type { TunnelSpec } from '../../../../src/model/spec.ts';
 import { createTurns } from '../../../../src/net/pacing/turns.ts';
-import { afterRead } from '../../../../src/net/streams/lent-memory.ts';
+import { afterRead, countSharing } from '../../../../src/net/streams/lent-memory.ts';
 import { connectTo } from '../../../support/connection.ts';
 import { pattern, startEcho, startNeverReads, startSource, type TestTarget } from '../../../support/echo.ts';
 import { startSshd, type TestSshd } from '../../../support/sshd.ts';
@@ -177,6 +177,26 @@ describe('past its stream, a channel', () => {
   });
 
   test('grants the server what each large read has used up, by one message, before anything else', async (t) => {
+    const reads = await largeReads(t);
+    const otherwise = reads.filter(({ granted, messages }) => !granted || messages !== 1);
+    assert.deepEqual(otherwise, []);
+  });
+
+  test('grants it behind all reads of an iteration of the event loop, where targets of other visits would wait', async (t) => {
+    for (let i = 0; i < 2; i++) countSharing(null, () => {});
+    t.after(() => {
+      for (let i = 0; i < 2; i++) countSharing(() => {}, null);
+    });
+    const reads = await largeReads(t);
+    const followers = reads.filter(({ iteration }, i) => reads[i - 1]?.iteration === iteration);
+    assert.deepEqual(
+      followers.filter(({ granted }) => granted),
+      [],
+    );
+  });
+
+  /** Of a transfer, until there are two in an iteration of the event loop. */
+  async function largeReads(t: TestContext) {
     const { channel, protocol, sent } = await open(t, await startSource(512 * 1024 * 1024));
     const reads: { bytes: number; iteration: number; granted: boolean; messages: number }[] = [];
     let bytes = 0;
@@ -197,9 +217,8 @@ describe('past its stream, a channel', () => {
     const isFollowed = () => reads.some(({ iteration }, i) => reads[i - 1]?.iteration === iteration);
     await until(isFollowed, { what: 'two large reads of one iteration' });
     channel.close();
-    const otherwise = reads.filter(({ granted, messages }) => !granted || messages !== 1);
-    assert.deepEqual(otherwise, []);
-  });
+    return reads;
+  }
 
   test('grants nothing for a channel that is not read any more, until it is', async (t) => {
     const bytes = 16 * 1024 * 1024;
