@@ -126,7 +126,7 @@ function passesBy(channel: OpenChannel, used: OpenChannel[], memory: Buffer, sta
   if (onLent == null || incoming.window === 0 || incoming.state !== 'open' || !passesAtOnce(channel)) return false;
   incoming.window -= end - start;
   onLent(memory, start, end);
-  // Twice, where packets of several take turns: no more is granted for that than its share.
+  // It may be in it twice, where packets of several take turns: it is granted no more than its share for that.
   if (isToRefill(channel) && used.at(-1) !== channel) used.push(channel);
   return true;
 }
@@ -320,7 +320,10 @@ function roomOf(member: { room(): number }): number {
 
 /** ssh2's own window, as OpenSSH's. */
 const FULL = 2 * 1024 * 1024;
-/** So much a transfer uses up at least before it is granted again, at the end of a read. With half of the window, as in ssh2, the server was often done with the rest before. */
+/**
+ * So much a transfer uses up at least before it is granted again, at the end of a read. With half of the window, as in ssh2, the server was
+ * often done with the rest before.
+ */
 const REFILL = 256 * 1024;
 const SOME = 256 * 1024;
 const LEAST = 16 * 1024;
