@@ -107,6 +107,8 @@ export interface Channel extends Duplex {
    * not needed any more then.
    */
   sendNow?(memory: Buffer, start: number, end: number): number;
+  /** How many bytes to read for it at once, for the sake of other channels. To be asked before each read, as Transport.readAtOnce(). */
+  mostAtOnce?(): number;
   /** Calls `listener` when the server opens its window, the last of them only; false where it is open, or not all that data waits for. */
   onceWindowOpens?(listener: () => void): boolean;
 }

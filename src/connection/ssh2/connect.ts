@@ -20,7 +20,7 @@ import { translateError, type Stage } from './errors.ts';
 import { guardConnection } from './guards.ts';
 import type { Identification } from './identification.ts';
 import { batchPackets, sendSealed, sendsNow } from './packets/batch-packets.ts';
-import { InteractiveChannels } from './packets/interactive.ts';
+import { ConnectionChannels } from './packets/interactive.ts';
 import { recordOffer } from './offer.ts';
 import { createRequests } from './requests.ts';
 import type { Authenticator } from '../auth/auth.ts';
@@ -64,7 +64,7 @@ class Connecting {
   readonly #requests: ReturnType<typeof createRequests>;
   readonly #offer = recordOffer();
   readonly #use: ReturnType<typeof trackChannels>;
-  readonly #interactive = new InteractiveChannels();
+  readonly #channels = new ConnectionChannels();
   #cancelTimer = () => {};
   #transport: Transport;
   #identification: Identification | null = null;
@@ -208,7 +208,7 @@ class Connecting {
   /** The answer leaves before the visit is begun and logged. */
   #accepted(channel: Channel): Channel {
     sendSealed(this.#client);
-    return this.#use.add(sendsNow(this.#client, channel, this.#interactive, this.#options.clock));
+    return this.#use.add(sendsNow(this.#client, channel, this.#channels, this.#options.clock));
   }
 
   #connect(): void {
@@ -233,8 +233,13 @@ class Connecting {
   }
 
   #guard(): void {
-    batchPackets(this.#client, this.#options.stream);
-    const guarded = guardConnection(this.#client, { ...this.#options, onFault: (error) => this.#failAs(error) });
+    const { clock, stream } = this.#options;
+    batchPackets(this.#client, stream, this.#channels, clock);
+    const guarded = guardConnection(this.#client, {
+      ...this.#options,
+      onFault: (error) => this.#failAs(error),
+      mostOnItsWay: (ours) => this.#channels.window(ours, clock.now()),
+    });
     this.#identification = guarded.identification;
     this.#transport = guarded.transport;
     this.#lost.promise.catch(guarded.forget);
@@ -251,7 +256,7 @@ class Connecting {
       algorithms: this.#algorithms,
       transport: this.#transport,
       open: async (endpoint, originator) =>
-        add(sendsNow(this.#client, await open(endpoint, originator), this.#interactive, this.#options.clock)),
+        add(sendsNow(this.#client, await open(endpoint, originator), this.#channels, this.#options.clock)),
       idleMs,
       close: () => this.#close(),
       destroy: () => this.#fail(new TunnelFailure('disconnected', 'closed by us')),

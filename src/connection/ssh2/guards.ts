@@ -23,6 +23,8 @@ export interface GuardOptions {
   readonly stream: SshStream;
   readonly transport: Transport;
   readonly clock: Clock;
+  /** See shareWindows(). */
+  readonly mostOnItsWay: (ours: number) => number;
   /** The connection has to end for this. */
   onFault(error: Error): void;
   /** See limitAnnouncedKeys(). */
@@ -52,7 +54,7 @@ export function guardConnection(client: Client, options: GuardOptions) {
   reuseNumbers(client);
   parseInSlices(client, valve);
   const identification = holdIdentification(client);
-  shareWindows(client, onFault);
+  shareWindows(client, onFault, options.mostOnItsWay);
   limitAnnouncedKeys(client, onTooManyHostKeys);
   guardProtocol(client, stream);
   quietAfterClose(client);

@@ -301,7 +301,7 @@ function startUplink(channel: Channel, socket: DeviceSocket, { transport, count,
   const rest = createUnsentRest(channel, resumeWhenFree);
   socket.on('data', onData);
   const reader = readerOf(socket);
-  reader?.direct((memory, start, end) => {
+  const take: Take = (memory, start, end) => {
     const mayPass = !rest.waits() && !transport.congested();
     const sent = mayPass ? (channel.sendNow?.(memory, start, end) ?? 0) : 0;
     const isKept = mayPass && start + sent < end && rest.keep(memory, start + sent, end);
@@ -311,7 +311,9 @@ function startUplink(channel: Channel, socket: DeviceSocket, { transport, count,
     }
     // What waits for something else is copied, because the channel keeps it.
     if (!isKept && start + sent < end) onData(Buffer.from(memory.subarray(start + sent, end)));
-  }, transport.readAtOnce);
+  };
+  const most = () => Math.min(transport.readAtOnce(), channel.mostAtOnce?.() ?? Number.POSITIVE_INFINITY);
+  reader?.direct(take, { most });
   return {
     end: () => {
       rest.toStream();

@@ -2,15 +2,15 @@ import type { Socket } from 'node:net';
 import { loadAddon } from '../../lib/addon.ts';
 import { timerAfterIo, type Clock } from '../../lib/async/clock.ts';
 import { descriptorOf } from './send-past.ts';
+import { TransferSpeed } from './transfer-speed.ts';
 
 /**
  * Lets the reads of a fast transfer gather: the socket is then readable only when ENOUGH has come (SO_RCVLOWAT of socket(7)), so that a
  * read is a full one, and what it costs beside its bytes is paid half as often. Call the result with the bytes of each read; null where
- * there is no addon. Only above a quarter of a gigabyte a second, where ENOUGH takes three milliseconds at most; where nothing comes any more, the
- * last bytes wait for one or two periods: once for each BETWEEN_STOPS at most. `isAlone` says whether nothing else would wait with them: else
- * it gathers less.
+ * there is no addon. Only above a quarter of a gigabyte a second, where ENOUGH takes three milliseconds at most, and while it `mayWait`; where
+ * nothing comes any more, the last bytes wait for one or two periods: once for each BETWEEN_STOPS at most.
  */
-export function gatherReads(socket: Socket, clock: Clock, isAlone: () => boolean): ((bytes: number) => void) | null {
+export function gatherReads(socket: Socket, clock: Clock, mayWait: () => boolean): ((bytes: number) => void) | null {
   const { addon } = loadAddon();
   if (addon === null) return null;
   const wakeAt = (bytes: number) => {
@@ -23,19 +23,19 @@ export function gatherReads(socket: Socket, clock: Clock, isAlone: () => boolean
   let ignored = 0;
   /** Since it began to gather. */
   let gathered = 0;
-  let since = 0;
-  let got = 0;
+  const speed = new TransferSpeed();
   const watch = () => {
     reads = 0;
     timerAfterIo(clock, PERIOD_MS, look);
   };
   const look = () => {
-    if (reads > 0) {
+    const stopped = reads === 0;
+    if (!stopped && mayWait()) {
       watch();
       return;
     }
     gathers = false;
-    ignored = isAlone() ? Math.max(0, BETWEEN_STOPS - gathered) : BETWEEN_STOPS;
+    if (stopped) ignored = Math.max(0, BETWEEN_STOPS - gathered);
     wakeAt(1);
   };
   /** Whether these reads are of a transfer that is fast enough. */
@@ -45,19 +45,14 @@ export function gatherReads(socket: Socket, clock: Clock, isAlone: () => boolean
       ignored -= bytes;
       return false;
     }
-    const now = clock.now();
-    if (now - since > FAST_MS) {
-      since = now;
-      got = 0;
-    }
-    got += bytes;
-    return got >= FAST_BYTES;
+    return speed.isFast(bytes, clock.now()) && mayWait();
   };
   return (bytes) => {
     reads += 1;
     gathered += bytes;
     if (gathers || !isFast(bytes)) return;
-    got = gathered = 0;
+    speed.reset();
+    gathered = 0;
     gathers = wakeAt(ENOUGH);
     if (gathers) watch();
   };
@@ -67,7 +62,5 @@ export function gatherReads(socket: Socket, clock: Clock, isAlone: () => boolean
 const ENOUGH = 768 * 1024;
 const PERIOD_MS = 3;
 const LARGE = 16 * 1024;
-const FAST_BYTES = 2 * 1024 * 1024;
-const FAST_MS = 8;
 /** In bytes: at a gigabyte a second a tenth more time, for a transfer that stops again and again, because its target is slow, say. */
 const BETWEEN_STOPS = 64 * 1024 * 1024;

@@ -12,8 +12,15 @@ export type Take = (memory: Buffer, start: number, end: number) => void;
 
 /** The reading side of a socket with memory that is used again. */
 export interface Reader {
-  /** From now on what is read goes to `take`, and not into the stream; null: into the stream again. `most` says how much to read at once. */
-  direct(take: Take | null, most?: () => number): void;
+  /** From now on what is read goes to `take`, and not into the stream; null: into the stream again. */
+  direct(take: Take | null, how?: Reading): void;
+}
+
+interface Reading {
+  /** How much to read at once. */
+  most?(): number;
+  /** Whether others may wait for this socket: until more has come (see gather-reads.ts), and while it reads several times. */
+  mayWait?(): boolean;
 }
 
 /**
@@ -30,13 +37,15 @@ export function readIntoLent(
   let socket: Socket;
   let room = 0;
   let take: Take | null = null;
-  let most: (() => number) | undefined;
+  let how: Reading = {};
+  /** In a row: libuv follows each of them by another read. */
+  let fullReads = 0;
   let gather: ((bytes: number) => void) | null = null;
   return {
     onread: {
       buffer: () => {
         const window = memory.window();
-        const bytes = most?.() ?? window.length;
+        const bytes = how.most?.() ?? window.length;
         room = Math.min(bytes, window.length);
         return room === window.length ? window : window.subarray(0, room);
       },
@@ -44,20 +53,22 @@ export function readIntoLent(
         for (const listener of listeners) listener(bytes);
         gather?.(bytes);
         if (take !== null && socket.readableLength === 0) {
-          const isFull = bytes === room;
+          fullReads = bytes === room ? fullReads + 1 : 0;
           lend(memory, bytes, take, socket);
-          return whose === 'own' || !isFull || isOneReader() || letOthersRead(socket);
+          if (fullReads === 0 || (fullReads < MOST_FULL_READS && (how.mayWait?.() ?? isOneReader()))) return true;
+          fullReads = 0;
+          return letOthersRead(socket);
         }
         return socket.push(Buffer.from(memory.window().subarray(0, bytes)));
       },
     },
     attach: (its) => {
       socket = its;
-      const direct: Reader['direct'] = (next, atMost) => {
+      const direct: Reader['direct'] = (next, reading = {}) => {
         if (whose === 'shared') countSharing(take, next);
         take = next;
-        most = atMost;
-        gather = whose === 'own' && next !== null ? gatherReads(its, clock, isOneReader) : null;
+        how = reading;
+        gather = next !== null && how.mayWait !== undefined ? gatherReads(its, clock, how.mayWait) : null;
       };
       (its as HasReader)[READER] = { reader: { direct }, listeners };
     },
@@ -165,6 +176,8 @@ let lent: Buffer | null = null;
 let onReturn: ((memory: Buffer) => void) | null = null;
 /** How many sockets read directly into the memory of all. */
 let sharing = 0;
+/** In 4 reads, at most 3.5 MiB, a fast device is busy for three milliseconds. */
+const MOST_FULL_READS = 4;
 /** How many pieces are kept, of all sockets: 940 KiB each. */
 let kept = 0;
 const MOST_KEPT = 8;

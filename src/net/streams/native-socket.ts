@@ -77,10 +77,10 @@ export class NativeSocket extends EventEmitter implements DeviceSocket {
     this.id = open.add(this);
     this.remoteAddress = remote.address;
     this.remotePort = remote.port;
-    const direct: Reader['direct'] = (take, most) => {
+    const direct: Reader['direct'] = (take, how = {}) => {
       countSharing(this.#take, take);
       this.#take = take;
-      this.#most = most;
+      this.#most = how.most;
     };
     setReader(this, { direct });
   }

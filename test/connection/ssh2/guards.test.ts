@@ -25,6 +25,7 @@ function guarded(prepare: (protocol: ReturnType<typeof internalsOf>['_protocol']
     stream,
     transport,
     clock: systemClock,
+    mostOnItsWay: () => Number.POSITIVE_INFINITY,
     onFault: (error) => faults.push(error),
     onTooManyHostKeys: (count) => tooMany.push(count),
   });

@@ -52,21 +52,34 @@ test('has nothing wait where reads are small or slow, or soon after a stop', asy
   assert.equal(clock.pending(), 1);
 });
 
-for (const [name, isAlone, wanted] of [
-  ['gathers again at once after a stop of a transfer that has gone on for long', true, 3],
-  ['does not where others would wait', false, 89],
-] as const)
-  test(name, async (t) => {
-    const { socket } = await pair(t);
-    const clock = fakeClock();
-    const gather = gatherReads(socket, clock, () => isAlone)!;
-    for (let i = 0; i < 100; i++) gather(READ);
-    for (let i = 0; i < 4; i++) await clock.advance(3);
-    let reads = 0;
-    for (; clock.pending() === 0; reads++) gather(READ);
-    // 2 MiB, and 64 MiB before them.
-    assert.equal(reads, wanted);
-  });
+test('gathers again at once after a stop of a transfer that has gone on for long', async (t) => {
+  const { socket } = await pair(t);
+  const clock = fakeClock();
+  const gather = gatherReads(socket, clock, () => true)!;
+  for (let i = 0; i < 100; i++) gather(READ);
+  for (let i = 0; i < 4; i++) await clock.advance(3);
+  assert.equal(clock.pending(), 0);
+  // 2 MiB.
+  for (let i = 0; i < 3; i++) gather(READ);
+  assert.equal(clock.pending(), 1);
+});
+
+test('has nothing wait while it may not, and gathers again as soon as it may', async (t) => {
+  const { socket, peer, heard } = await pair(t);
+  const clock = fakeClock();
+  let mayWait = false;
+  const gather = gatherReads(socket, clock, () => mayWait)!;
+  for (let i = 0; i < 100; i++) gather(READ);
+  assert.equal(clock.pending(), 0);
+  for (const [turn, may] of [true, false, true].entries()) {
+    mayWait = may;
+    for (let i = 0; i < 4; i++) gather(READ);
+    await clock.advance(3);
+    assert.equal(clock.pending(), may ? 1 : 0);
+    peer.write('x');
+    if (!may) await until(() => heard() === turn + 1, { what: 'all bytes so far' });
+  }
+});
 
 test('passes on the end of a connection at once, and leaves one that is destroyed alone', async (t) => {
   const { socket, peer, heard } = await pair(t);

@@ -15,6 +15,7 @@ import {
   readIntoLent,
   watchReturns,
   type Reader,
+  type Take,
 } from '../../../src/net/streams/lent-memory.ts';
 import { listen } from '../../support/listen.ts';
 import { pattern } from '../../support/echo.ts';
@@ -54,30 +55,50 @@ test('reads on only after the other sockets had their turn, where shared memory 
   const other = await opened(t, 'shared');
   other.reader.direct(() => {});
   t.after(() => other.reader.direct(null));
+  const { full, most, take, pour } = fullReads(peer);
+  reader.direct(take);
+  pour();
+  await until(() => full() >= 20, { what: 'reads that fill it' });
+  assert.equal(most(), 1);
+  socket.pause();
+  const before = full();
+  pour();
+  await turn();
+  await turn();
+  assert.equal(full(), before);
+  socket.resume();
+  await until(() => full() > before, { what: 'it to be read on' });
+});
+
+for (const [what, mayWait, atOnce] of [
+  ['some times', true, 4],
+  ['once, where somebody waits', false, 1],
+] as const)
+  test(`reads a socket with memory of its own ${what}, before the others have their turn`, async (t) => {
+    const { reader, peer } = await opened(t, 'own');
+    const { full, most, take, pour } = fullReads(peer, 128 * 1024);
+    reader.direct(take, { most: () => 128 * 1024, mayWait: () => mayWait });
+    pour();
+    await until(() => full() >= 200, { what: 'full reads' });
+    assert.ok(most() <= atOnce, `${most()}`);
+  });
+
+/** Counts the reads that are full, and of how many the largest number in a turn of the event loop is; fills the socket again and again. */
+function fullReads(peer: Socket, bytes: number | null = null) {
   let full = 0;
   let inTurn = 0;
   let most = 0;
-  reader.direct((memory, _start, end) => {
-    if (end < memory.length) return;
+  const take: Take = (memory, start, end) => {
+    if (end - start < (bytes ?? memory.length - start)) return;
     full += 1;
     if (inTurn === 0) setImmediate(() => (inTurn = 0));
     inTurn += 1;
     most = Math.max(most, inTurn);
-  });
+  };
   const chunk = Buffer.alloc(4 * 1024 * 1024);
-  const pour = () => peer.write(chunk, () => full < 20 && pour());
-  pour();
-  await until(() => full >= 20, { what: 'reads that fill it' });
-  assert.equal(most, 1);
-  socket.pause();
-  const before = full;
-  pour();
-  await turn();
-  await turn();
-  assert.equal(full, before);
-  socket.resume();
-  await until(() => full > before, { what: 'it to be read on' });
-});
+  const pour = () => peer.write(chunk, (error) => error == null && full < 200 && pour());
+  return { full: () => full, most: () => most, take, pour };
+}
 
 for (const whose of ['own', 'shared'] as const) {
   test(`brings every byte in order in ${whose} memory, which is used again at once`, async (t) => {

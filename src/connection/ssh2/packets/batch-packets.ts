@@ -1,6 +1,6 @@
 import type { Client } from 'ssh2';
 import { Socket } from 'node:net';
-import { afterRead, isOneReader, readerOf, type Take } from '../../../net/streams/lent-memory.ts';
+import { afterRead, readerOf, type Take } from '../../../net/streams/lent-memory.ts';
 import { descriptorReader, senderPast } from '../../../net/streams/send-past.ts';
 import { loadAddon, type Opener, type Sealer } from '../../../lib/addon.ts';
 import { timerAfterIo, type Clock } from '../../../lib/async/clock.ts';
@@ -12,13 +12,13 @@ import type { Keys } from './codec.ts';
 import { BatchDecipher, type Passage } from './decipher.ts';
 import { nativeCodec } from './native.ts';
 import { gcmOpener, gcmSealer } from './node-gcm.ts';
-import { PATIENCE_MS, SendingChannel, type InteractiveChannels } from './interactive.ts';
+import { PATIENCE_MS, type ConnectionChannels } from './interactive.ts';
 
 /**
  * Has packets sealed and opened in batches where the agreed cipher is AES-GCM or ChaCha20-Poly1305, from the first exchange of
  * keys on. Other ciphers stay ssh2's. Call right after client.connect(), before the guards.
  */
-export function batchPackets(client: Client, stream: SshStream): void {
+export function batchPackets(client: Client, stream: SshStream, channels: ConnectionChannels, clock: Clock): void {
   const { _protocol: protocol } = internalsOf(client);
   const write = writerOf(stream);
   const passage: Passage = {
@@ -49,7 +49,7 @@ export function batchPackets(client: Client, stream: SshStream): void {
     flushOf(protocol);
   };
   reportWindows(client);
-  readDirectly(client, stream);
+  readDirectly(client, stream, channels, clock);
 }
 
 function flushOf({ _cipher: cipher }: Protocol): void {
@@ -66,10 +66,10 @@ export function sendSealed(client: Client): void {
  * Gives a channel of this client its sendNow(): all packets of a read are sealed in one call, and its stream costs nothing. By a name: V8
  * puts a function without one, in a property, where only a full garbage collection comes (see guardListeners()).
  */
-export function sendsNow(client: Client, channel: Channel, interactive: InteractiveChannels, clock: Clock): Channel {
+export function sendsNow(client: Client, channel: Channel, channels: ConnectionChannels, clock: Clock): Channel {
   const { _protocol: protocol } = internalsOf(client);
-  const sending = new SendingChannel(interactive);
-  const outgoing: Outgoing = (channel as unknown as OpenChannel).outgoing;
+  const { incoming, outgoing } = channel as unknown as OpenChannel & { readonly outgoing: Outgoing };
+  const sending = channels.sending(incoming.id);
   const mayPass = () => protocol._kexinit === undefined && outgoing.state === 'open' && channel.writable;
   const sendNow: Channel['sendNow'] = (memory, start, end) => {
     if (!mayPass() || channel.writableLength > 0) return 0;
@@ -102,7 +102,8 @@ export function sendsNow(client: Client, channel: Channel, interactive: Interact
     };
     return onOpen;
   };
-  return Object.assign(channel, { sendNow, onceWindowOpens });
+  const mostAtOnce: Channel['mostAtOnce'] = () => sending.mostAtOnce;
+  return Object.assign(channel, { sendNow, onceWindowOpens, mostAtOnce });
 }
 
 /** What waits for the window of the server's end of a channel; at that end itself, for the reason that lent-memory.ts has with its readers. */
@@ -162,19 +163,22 @@ function writerOf(stream: SshStream): WritePackets {
 }
 
 /** Has what the server sends opened in the memory into which it was read, from the login on. */
-function readDirectly(client: Client, stream: SshStream): void {
+function readDirectly(client: Client, stream: SshStream, channels: ConnectionChannels, clock: Clock): void {
   const reader = readerOf(stream);
   if (reader === null) return;
   const { _protocol: protocol } = internalsOf(client);
   const acknowledge = stream instanceof Socket ? acknowledgerOf(stream) : null;
+  /** Whether somebody waits for what comes: as the last large read found. */
+  let isWaitedFor = false;
   const take: Take = (memory, start, end) => {
     try {
       if (protocol._decipher instanceof BatchDecipher) {
+        const isMuch = end - start >= MUCH;
+        if (isMuch) isWaitedFor = channels.came(end - start, clock.now());
         protocol.parse(memory, start, end);
         protocol.grantWindows();
-        // Before what came is passed on, most of which is still to be sent: the server may be out of its window. Where there are other visits,
-        // it gets no more of an iteration of the event loop than that.
-        if (end - start >= MUCH && isOneReader()) flushOf(protocol);
+        // Before what came is passed on, most of which is still to be sent: the server may be out of its window.
+        if (isMuch) flushOf(protocol);
         if (acknowledge !== null && end - start < FEW_BYTES) afterRead(acknowledge);
         return;
       }
@@ -186,7 +190,8 @@ function readDirectly(client: Client, stream: SshStream): void {
       if (stream.writable) stream.end();
     }
   };
-  client.once('ready', () => reader.direct(take));
+  const most = () => (isWaitedFor ? MUCH : Number.POSITIVE_INFINITY);
+  client.once('ready', () => reader.direct(take, { most, mayWait: () => !isWaitedFor }));
 }
 
 /**
@@ -205,5 +210,5 @@ function acknowledgerOf(socket: Socket): (() => void) | null {
 
 /** Of more the kernel acknowledges two segments at once. */
 const FEW_BYTES = 1500;
-/** In bytes: a write of the packets that it brings about costs little beside it. */
+/** In bytes: a write of the packets that it brings about costs little beside it, and what is typed does not wait long for as much. */
 const MUCH = 128 * 1024;

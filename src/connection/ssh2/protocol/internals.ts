@@ -42,8 +42,8 @@ interface SentTo {
 
 export interface OpenChannel {
   readonly type: string;
-  /** The window that the server may still fill. */
-  readonly incoming: { window: number; readonly state: 'open' | 'eof' | 'closed' };
+  /** The window that the server may still fill; `id` is our number of the channel. */
+  readonly incoming: { readonly id: number; window: number; readonly state: 'open' | 'eof' | 'closed' };
   read(size?: number): unknown;
   /** Bytes that are not read yet. */
   readonly readableLength: number;

@@ -9,11 +9,12 @@ import { coalesceSmall, SMALL, type SmallMessages } from './small-messages.ts';
  * Bounds the data that waits for slow visitors and targets, over all channels of a connection and, by `account`, over
  * all connections: ssh2 grants each channel 2 MiB and as much again in flight, so that a thousand of them would be
  * gigabytes. Few channels get all of that, many get less, and an active one gets more. `onOverload` is called where
- * this connection keeps more than any other and there is no room for all. Call right after client.connect().
+ * this connection keeps more than any other and there is no room for all. `most` says how large the window of one of our channels may be now. Call right after client.connect().
  */
 export function shareWindows(
   client: Client,
   onOverload: (overload: Error) => void,
+  most: (ours: number) => number,
   account: ReceiveAccount = ofThisProcess,
 ): void {
   const internals = internalsOf(client);
@@ -45,7 +46,7 @@ export function shareWindows(
       channelWindowAdjust.call(protocol, theirs, bytes);
       return;
     }
-    const share = shares.moves(ours);
+    const share = Math.min(shares.moves(ours), most(ours));
     // ssh2 has already added the refill.
     const left = channel.incoming.window - bytes;
     const grant = Math.max(0, share - left);

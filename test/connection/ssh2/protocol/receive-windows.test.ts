@@ -3,7 +3,11 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { Duplex } from 'node:stream';
 import type { Connection, ServerChannel } from 'ssh2';
+import ssh2 from '#ssh2';
+import { internalsOf, type OpenChannel } from '../../../../src/connection/ssh2/protocol/internals.ts';
+import { shareWindows } from '../../../../src/connection/ssh2/protocol/receive-windows.ts';
 import { startSshd } from '../../../support/sshd.ts';
 import { freePort, tempDir, until } from '../../../support/until.ts';
 import { sendPayload, uint32 } from '../../../support/fake-server.ts';
@@ -42,6 +46,38 @@ test('gives a few visitors a full window each, and lets each through when a thou
   for (const channel of channels) channel.resume().end();
   await Promise.all(gone);
   assert.equal(windowOf(await visitor(connection(), port)), 2 * MIB);
+});
+
+test('grants no more than it may be now, and all again when that is more', () => {
+  const client = new ssh2.Client();
+  client.on('error', () => {});
+  const stream = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
+  client.connect({ sock: stream, username: 'limited', password: 'secret', readyTimeout: 0 });
+  const { _protocol: protocol, _chanMgr: table } = internalsOf(client);
+  const granted: number[] = [];
+  protocol.channelOpenConfirm = () => {};
+  protocol.channelWindowAdjust = (_theirs, bytes) => granted.push(bytes);
+  let most = Number.POSITIVE_INFINITY;
+  const id = table.add(true);
+  shareWindows(client, assert.fail, (ours) => (ours === id ? most : 0));
+  const channel = { incoming: { id, window: 0 }, _readableState: { highWaterMark: 0 } } as unknown as OpenChannel;
+  table.update(id, channel);
+  protocol.channelOpenConfirm(7, id, 2 * MIB, 32_768);
+  /** The server uses up so much, and all that is not there is asked for, as ssh2 does. */
+  const use = (bytes: number) => {
+    const left = channel.incoming.window - bytes;
+    channel.incoming.window = 2 * MIB;
+    protocol.channelWindowAdjust(7, 2 * MIB - left);
+    return [granted.splice(0), channel.incoming.window];
+  };
+  assert.deepEqual(use(300_000), [[300_000], 2 * MIB]);
+  most = 768 * 1024;
+  assert.deepEqual(use(300_000), [[], 2 * MIB - 300_000]);
+  assert.deepEqual(use(1_600_000), [[1_600_000 + 300_000 - 2 * MIB + most], most]);
+  assert.deepEqual(use(100_000), [[], most - 100_000]);
+  assert.deepEqual(use(200_000), [[300_000], most]);
+  most = Number.POSITIVE_INFINITY;
+  assert.deepEqual(use(0), [[2 * MIB - 768 * 1024], 2 * MIB]);
 });
 
 test('leaves a server and says why when it fills more than there is room for', async (t) => {
