@@ -50,6 +50,9 @@ test("shows a tunnel that is cut before the browser's eyes, and goes on by itsel
   await sshd.restart();
   await sees(page, '#health', 'The tunnel is up');
   await sees(page, '#log', 'up');
+  // Until the listener is verified the outage goes on, and would over the time in which the daemon does not run.
+  const newest = textOf(page, '[aria-label="Outages of backup"] tbody tr');
+  await newest.filter({ hasNotText: 'goes on' }).waitFor({ timeout: PATIENCE_MS });
   assert.deepEqual(complaints, []);
 
   first.signal('SIGTERM');
