@@ -1,5 +1,5 @@
 import type { TestContext } from 'node:test';
-import { systemClock } from '../../src/lib/async/clock.ts';
+import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import { dial } from '../../src/net/dial.ts';
 import { prepareLogin } from '../../src/connection/route/login.ts';
@@ -18,11 +18,12 @@ export async function connectTo(
   port = sshd.port,
   turns = testTurns(),
   changes: Partial<TunnelSpec> = {},
+  clock: Clock = systemClock,
 ): Promise<SshConnection> {
   const spec = specFor(sshd, [[1, 1]], { ...changes, port });
   const over = new AbortController();
   const deps = {
-    clock: systemClock,
+    clock,
     log: createLogger('fatal', () => {}),
     identities: createIdentityCache(),
     device: quietDevice,

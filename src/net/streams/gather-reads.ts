@@ -51,7 +51,6 @@ export function gatherReads(socket: Socket, clock: Clock, mayWait: () => boolean
     reads += 1;
     gathered += bytes;
     if (gathers || !isFast(bytes)) return;
-    speed.reset();
     gathered = 0;
     gathers = wakeAt(ENOUGH);
     if (gathers) watch();

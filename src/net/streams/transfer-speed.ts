@@ -14,12 +14,6 @@ export class TransferSpeed {
     this.#bytes += bytes;
     return this.#wasFast || this.#bytes >= FAST_BYTES;
   }
-
-  /** It counts from here on. */
-  reset(): void {
-    this.#bytes = 0;
-    this.#wasFast = false;
-  }
 }
 
 const PERIOD_MS = 8;

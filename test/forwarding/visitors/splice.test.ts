@@ -5,6 +5,8 @@ import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../../src/lib/async/clock.ts';
 import { unacknowledged } from '../../../src/host/tcp-queue.ts';
+import type { DeviceSocket } from '../../../src/net/streams/device-socket.ts';
+import { connectNative } from '../../../src/net/streams/native-socket.ts';
 import { peek } from '../../../src/net/streams/peek-stream.ts';
 import { splice } from '../../../src/forwarding/visitors/splice.ts';
 import type { Channel } from '../../../src/connection/ssh/connection.ts';
@@ -80,7 +82,24 @@ test(
   },
 );
 
-async function join(t: TestContext, channel: Channel, socket: Socket, count = () => {}) {
+test('reads no more at once than the channel says', async (t) => {
+  const { channel, target, port } = await toTarget(t);
+  const reads: number[] = [];
+  Object.assign(channel, {
+    mostAtOnce: () => 1000,
+    sendNow: (_memory: Buffer, start: number, end: number) => {
+      reads.push(end - start);
+      return end - start;
+    },
+  });
+  await join(t, channel, (await connectNative('127.0.0.1', port, systemClock))!);
+  (await target).write(Buffer.alloc(100_000));
+  const sum = () => reads.reduce((all, one) => all + one, 0);
+  await until(() => sum() === 100_000, { what: 'all of it' });
+  assert.equal(Math.max(...reads), 1000);
+});
+
+async function join(t: TestContext, channel: Channel, socket: DeviceSocket, count = () => {}) {
   const [below] = await pair(t);
   const transport = createTransport(below, { addresses: null, direct: false }, systemClock);
   return splice(channel, socket, {
@@ -98,6 +117,20 @@ async function joinable(t: TestContext) {
   const [target, socket] = await pair(t);
   const channel: Channel = Object.assign(end, { close: () => void end.destroy() });
   return { channel, visitor, socket, target };
+}
+
+/** A channel, and the port of a target for it. */
+async function toTarget(t: TestContext) {
+  const [, end] = await pair(t);
+  const server = createServer();
+  const target = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  const port = await listen(server);
+  t.after(async () => {
+    server.close();
+    (await target).destroy();
+  });
+  const channel: Channel = Object.assign(end, { close: () => void end.destroy() });
+  return { channel, target, port };
 }
 
 async function pair(t: TestContext): Promise<readonly [Socket, Socket]> {

@@ -24,11 +24,3 @@ for (const [what, reads, isFast] of CASES)
     const answers = reads.map(([at, mib]) => speed.isFast(mib * MIB, 1000 + at));
     assert.equal(answers.at(-1), isFast);
   });
-
-test('counts from a reset on', () => {
-  const speed = new TransferSpeed();
-  assert.equal(speed.isFast(2 * MIB, 0), true);
-  speed.reset();
-  assert.equal(speed.isFast(1.5 * MIB, 1), false);
-  assert.equal(speed.isFast(0.5 * MIB, 2), true);
-});

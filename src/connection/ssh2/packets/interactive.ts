@@ -37,7 +37,8 @@ export class ConnectionChannels {
   /** Before which no channel of the connection has its number among all. */
   readonly #first: number;
   readonly #speed = new TransferSpeed();
-  #isFast = false;
+  /** When what comes was fast last. */
+  #fastAt = Number.NEGATIVE_INFINITY;
   /** That of the last transfer from the server. */
   #transfer: number | null = null;
 
@@ -54,17 +55,18 @@ export class ConnectionChannels {
 
   /** So many bytes were read of the connection. Returns whether somebody waits for what the last transfer brings. */
   came(bytes: number, now: number): boolean {
-    this.#isFast = this.#speed.isFast(bytes, now);
+    if (this.#speed.isFast(bytes, now)) this.#fastAt = now;
     return this.#all.isBeside(this.#transfer, now);
   }
 
   /**
    * How large the window of a channel may be that has used up much of it: a server that is faster than this device has all of it on its way.
-   * One that is so far away that it needs more for as fast a transfer gets all of it, as soon as the transfer is slower.
+   * One that is so far away that it needs more for as fast a transfer (by three milliseconds) gets all of it, as soon as the transfer is slower.
    */
   window(channel: number, now: number): number {
     this.#transfer = this.#first + channel;
-    return this.#isFast && this.#own.isBeside(this.#transfer, now) ? SMALL_WINDOW : Number.POSITIVE_INFINITY;
+    const isFast = now - this.#fastAt <= FRESH_MS;
+    return isFast && this.#own.isBeside(this.#transfer, now) ? SMALL_WINDOW : Number.POSITIVE_INFINITY;
   }
 }
 
@@ -123,6 +125,8 @@ const RECENT_MS = 1000;
 const ON_ITS_WAY = 192 * 1024;
 /** In bytes. */
 const SEALED_AT_ONCE = 64 * 1024;
+/** So long what was fast is taken to be so. */
+const FRESH_MS = 16;
 /** In bytes: three times what is granted at once. */
 const SMALL_WINDOW = 768 * 1024;
 /** Of a connection; SSH's numbers have 32 bits. */

@@ -46,12 +46,15 @@ export function shareWindows(
       channelWindowAdjust.call(protocol, theirs, bytes);
       return;
     }
-    const share = Math.min(shares.moves(ours), most(ours));
     // ssh2 has already added the refill.
     const left = channel.incoming.window - bytes;
+    channel.incoming.window = left;
+    if (!shares.hasUsedMuch(ours, left)) return;
+    const share = Math.min(shares.moves(ours), most(ours));
     const grant = Math.max(0, share - left);
     const worthwhile = grant >= Math.min(REFILL, share / 2);
-    limit(channel, share, worthwhile ? left + grant : left);
+    limit(channel, share, worthwhile ? share : left);
+    shares.has(ours, channel.incoming.window);
     if (worthwhile) channelWindowAdjust.call(protocol, theirs, grant);
   };
   const small = coalesceSmall(internals);
@@ -213,8 +216,12 @@ interface Shares {
   open(ours: number, theirs: number | null): number;
   /** The server has confirmed a channel that we open; returns its share, null where it has none. */
   confirm(ours: number, theirs: number): number | null;
-  /** Returns the channel's new share: its data is being read. */
+  /** Whether the channel has used so much of its window that it is to be looked at: `left` is what the server may still fill. */
+  hasUsedMuch(ours: number, left: number): boolean;
+  /** Returns the channel's new share: its data is being read. One that is hardly used takes no room from others. */
   moves(ours: number): number;
+  /** This is its window now. */
+  has(ours: number, window: number): void;
   /** Data came in on it. */
   waits(ours: number, channel: OpenChannel): void;
   /** The unread bytes of all channels. */
@@ -226,6 +233,8 @@ interface Shares {
 
 interface Share {
   bytes: number;
+  /** Its window when it was looked at last. */
+  window: number;
   readonly ours: number;
   theirs: number | null;
   /** Null before its first data. */
@@ -258,8 +267,9 @@ function createShares(
   };
   return {
     open: (ours, theirs) => {
-      const share: Share = { bytes: LEAST, ours, theirs, channel: null, unread: 0, kept: 0 };
+      const share: Share = { bytes: LEAST, window: 0, ours, theirs, channel: null, unread: 0, kept: 0 };
       change(share, firstShare(roomOf(member) - total));
+      share.window = share.bytes;
       shares[ours] = share;
       share.kept = kept.add(share);
       if (theirs !== null) numbers.set(theirs, ours);
@@ -271,6 +281,14 @@ function createShares(
       share.theirs = theirs;
       numbers.set(theirs, ours);
       return share.bytes;
+    },
+    hasUsedMuch: (ours, left) => {
+      const window = shares[ours]?.window ?? FULL;
+      return window - left >= Math.min(REFILL, window / 2);
+    },
+    has: (ours, window) => {
+      const share = shares[ours];
+      if (share !== undefined) share.window = window;
     },
     moves: (ours) => {
       const share = shares[ours];

@@ -7,7 +7,7 @@ import { runInThisContext } from 'node:vm';
 import type { Channel } from '../../../../src/connection/ssh/connection.ts';
 import type { Protocol } from '../../../../src/connection/ssh2/protocol/internals.ts';
 import { deferred } from '../../../../src/lib/async/abort.ts';
-import { systemClock } from '../../../../src/lib/async/clock.ts';
+import { systemClock, type Clock } from '../../../../src/lib/async/clock.ts';
 import { loopIteration } from '../../../../src/lib/async/loop-iteration.ts';
 import { loadAddon } from '../../../../src/lib/addon.ts';
 import type { TunnelSpec } from '../../../../src/model/spec.ts';
@@ -117,6 +117,36 @@ describe('past its stream, a channel', () => {
     }
     assert.equal(outgoing.window, 0);
     assert.ok(free > 0);
+  });
+
+  test('gets less of a window from us for a fast transfer, while another channel says little', async (t) => {
+    // As fast as can be: no time goes by.
+    const clock = { ...systemClock, now: () => 5000 };
+    const { channel, beside } = await open(t, await startSource(512 * 1024 * 1024), {}, clock);
+    const echo = await startEcho();
+    t.after(() => echo.close());
+    const typed = (await beside(echo)).on('data', () => {});
+    const { incoming } = channel as unknown as { readonly incoming: { window: number } };
+    channel.takesLent = true;
+    channel.on('data', () => {});
+    let largest = Number.POSITIVE_INFINITY;
+    let isFirst = true;
+    channel.onLent = () => {
+      largest = incoming.window;
+      if (isFirst)
+        afterRead(() => {
+          isFirst = true;
+          typed.sendNow!(Buffer.from('x'), 0, 1);
+          letServerSend(1);
+        });
+      isFirst = false;
+    };
+    await until(() => largest <= 768 * 1024, { what: 'a small window' });
+    for (let i = 0; i < 100; i++) {
+      await new Promise(setImmediate);
+      assert.ok(largest <= 768 * 1024, `${largest}`);
+    }
+    channel.close();
   });
 
   test('sends nothing during an exchange of keys, and nothing after its end', async (t) => {
@@ -275,8 +305,13 @@ describe('past its stream, a channel', () => {
     assert.ok(!hasFastProperties(searched));
   });
 
-  async function open(t: TestContext, target: TestTarget, changes: Partial<TunnelSpec> = {}) {
-    const connection = await connectTo(t, sshd, () => {}, sshd.port, ownTurns(), changes);
+  async function open(
+    t: TestContext,
+    target: TestTarget,
+    changes: Partial<TunnelSpec> = {},
+    clock: Clock = systemClock,
+  ) {
+    const connection = await connectTo(t, sshd, () => {}, sshd.port, ownTurns(), changes, clock);
     t.after(() => target.close());
     const to = { type: 'tcp', host: '127.0.0.1', port: target.port } as const;
     const channel = await connection.open(to, { address: '127.0.0.1', port: 1 });

@@ -66,6 +66,7 @@ test('the rest of a read is not interactive, however little it is', () => {
   assert.equal(transfer.isHeldBack, true);
   assert.equal(transfer.usable(FULL - ON_ITS_WAY + 1000, 100, 3), 1000);
   assert.equal(transfer.isHeldBack, false);
+  assert.equal(typed.usable(FULL, LARGE, 4), FULL);
 });
 
 /** Of a transfer from the server at 5000 ms: how large its window may be, and whether somebody waits for it. */
@@ -131,6 +132,19 @@ for (const [what, { bytes = FAST, said = [], window, isWaitedFor }] of Object.en
     assert.equal(channels.came(bytes, 5000), isWaitedFor);
     assert.equal(channels.window(0, 5000), window);
   });
+
+test('a transfer is not taken for fast long after it was', () => {
+  const channels = new ConnectionChannels(new InteractiveChannels());
+  const typed = channels.sending(1);
+  channels.came(FAST, 5000);
+  for (const [at, window] of [
+    [5016, SMALL_WINDOW],
+    [5017, ALL],
+  ] as const) {
+    typed.usable(FULL, 1, at);
+    assert.equal(channels.window(0, at), window);
+  }
+});
 
 test('before the first transfer, everybody may wait for it', () => {
   const channels = new ConnectionChannels(new InteractiveChannels());

@@ -7,6 +7,7 @@ import { Duplex } from 'node:stream';
 import type { Connection, ServerChannel } from 'ssh2';
 import ssh2 from '#ssh2';
 import { internalsOf, type OpenChannel } from '../../../../src/connection/ssh2/protocol/internals.ts';
+import { createReceiveAccount } from '../../../../src/connection/ssh2/protocol/receive-account.ts';
 import { shareWindows } from '../../../../src/connection/ssh2/protocol/receive-windows.ts';
 import { startSshd } from '../../../support/sshd.ts';
 import { freePort, tempDir, until } from '../../../support/until.ts';
@@ -49,6 +50,33 @@ test('gives a few visitors a full window each, and lets each through when a thou
 });
 
 test('grants no more than it may be now, and all again when that is more', () => {
+  let most = Number.POSITIVE_INFINITY;
+  const { use } = granting(() => most);
+  assert.deepEqual(use(0, 300_000), [[300_000], 2 * MIB]);
+  most = 768 * 1024;
+  assert.deepEqual(use(0, 300_000), [[], 2 * MIB - 300_000]);
+  assert.deepEqual(use(0, 1_600_000), [[1_600_000 + 300_000 - 2 * MIB + most], most]);
+  assert.deepEqual(use(0, 100_000), [[], most - 100_000]);
+  assert.deepEqual(use(0, 200_000), [[300_000], most]);
+  most = Number.POSITIVE_INFINITY;
+  assert.deepEqual(use(0, 300_000), [[2 * MIB - 768 * 1024 + 300_000], 2 * MIB]);
+});
+
+test('leaves the room of a connection to channels that use it, however many others say a word', () => {
+  const asked: number[] = [];
+  const { use } = granting((ours) => {
+    asked.push(ours);
+    return Number.POSITIVE_INFINITY;
+  });
+  for (let ours = 0; ours < 60; ours++) for (let word = 0; word < 3; word++) assert.deepEqual(use(ours, 48)[0], []);
+  assert.deepEqual(asked, []);
+  for (let i = 0; i < 8; i++) use(60, 8 * 1024);
+  const [, window] = use(60, 512 * 1024);
+  assert.ok(window > 1_000_000, `${window}`);
+});
+
+/** A client that grants windows to channels by their numbers: 0 and up. */
+function granting(most: (ours: number) => number) {
   const client = new ssh2.Client();
   client.on('error', () => {});
   const stream = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
@@ -57,28 +85,28 @@ test('grants no more than it may be now, and all again when that is more', () =>
   const granted: number[] = [];
   protocol.channelOpenConfirm = () => {};
   protocol.channelWindowAdjust = (_theirs, bytes) => granted.push(bytes);
-  let most = Number.POSITIVE_INFINITY;
-  const id = table.add(true);
-  shareWindows(client, assert.fail, (ours) => (ours === id ? most : 0));
-  const channel = { incoming: { id, window: 0 }, _readableState: { highWaterMark: 0 } } as unknown as OpenChannel;
-  table.update(id, channel);
-  protocol.channelOpenConfirm(7, id, 2 * MIB, 32_768);
-  /** The server uses up so much, and all that is not there is asked for, as ssh2 does. */
-  const use = (bytes: number) => {
-    const left = channel.incoming.window - bytes;
-    channel.incoming.window = 2 * MIB;
-    protocol.channelWindowAdjust(7, 2 * MIB - left);
-    return [granted.splice(0), channel.incoming.window];
+  shareWindows(client, assert.fail, most, createReceiveAccount({ windows: 32 * MIB, unread: 44 * MIB }));
+  const channels: OpenChannel[] = [];
+  const open = (ours: number) => {
+    assert.equal(table.add(true), ours);
+    const channel = {
+      incoming: { id: ours, window: 0 },
+      _readableState: { highWaterMark: 0 },
+    } as unknown as OpenChannel;
+    table.update(ours, channel);
+    protocol.channelOpenConfirm(100 + ours, ours, 2 * MIB, 32_768);
+    return (channels[ours] = channel);
   };
-  assert.deepEqual(use(300_000), [[300_000], 2 * MIB]);
-  most = 768 * 1024;
-  assert.deepEqual(use(300_000), [[], 2 * MIB - 300_000]);
-  assert.deepEqual(use(1_600_000), [[1_600_000 + 300_000 - 2 * MIB + most], most]);
-  assert.deepEqual(use(100_000), [[], most - 100_000]);
-  assert.deepEqual(use(200_000), [[300_000], most]);
-  most = Number.POSITIVE_INFINITY;
-  assert.deepEqual(use(0), [[2 * MIB - 768 * 1024], 2 * MIB]);
-});
+  /** The server uses up so much, and all that is not there is asked for, as ssh2 does: what it is granted, and the window then. */
+  const use = (ours: number, bytes: number): readonly [granted: number[], window: number] => {
+    const { incoming } = channels[ours] ?? open(ours);
+    const left = incoming.window - bytes;
+    incoming.window = 2 * MIB;
+    protocol.channelWindowAdjust(100 + ours, 2 * MIB - left);
+    return [granted.splice(0), incoming.window];
+  };
+  return { use };
+}
 
 test('leaves a server and says why when it fills more than there is room for', async (t) => {
   const path = join(await tempDir(t), 'stalled');
