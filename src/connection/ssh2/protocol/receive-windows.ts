@@ -9,7 +9,8 @@ import { coalesceSmall, SMALL, type SmallMessages } from './small-messages.ts';
  * Bounds the data that waits for slow visitors and targets, over all channels of a connection and, by `account`, over
  * all connections: ssh2 grants each channel 2 MiB and as much again in flight, so that a thousand of them would be
  * gigabytes. Few channels get all of that, many get less, and an active one gets more. `onOverload` is called where
- * this connection keeps more than any other and there is no room for all. `most` says how large the window of one of our channels may be now. Call right after client.connect().
+ * this connection keeps more than any other and there is no room for all. `most` says how large the window of one of our
+ * channels may be now. Call right after client.connect().
  */
 export function shareWindows(
   client: Client,
@@ -216,11 +217,11 @@ interface Shares {
   open(ours: number, theirs: number | null): number;
   /** The server has confirmed a channel that we open; returns its share, null where it has none. */
   confirm(ours: number, theirs: number): number | null;
-  /** Whether the channel has used so much of its window that it is to be looked at: `left` is what the server may still fill. */
+  /** Whether so much of the channel's window is used that it is worth a larger share: `left` is what the server may still fill of it. */
   hasUsedMuch(ours: number, left: number): boolean;
-  /** Returns the channel's new share: its data is being read. One that is hardly used takes no room from others. */
+  /** Returns the channel's new share: its data is being read. To be called where it has used much: else it would take room from others. */
   moves(ours: number): number;
-  /** This is its window now. */
+  /** The channel's window is this one now. */
   has(ours: number, window: number): void;
   /** Data came in on it. */
   waits(ours: number, channel: OpenChannel): void;
@@ -347,12 +348,14 @@ const REFILL = 256 * 1024;
 const SOME = 256 * 1024;
 const LEAST = 16 * 1024;
 
-/** The last free part is for active channels. */
+/** Most is for active channels: however many others say a word now and then, one that begins to move much gets a full window. */
 function firstShare(free: number): number {
-  if (free > MOST / 2) return FULL;
-  return free > MOST / 4 ? SOME : LEAST;
+  if (free > MOST * (3 / 4)) return FULL;
+  return free > MOST * (9 / 16) ? SOME : LEAST;
 }
 
+/** From the second half on each gets less: a window that was granted cannot be taken back, and its channel may be idle from then on. */
 function nextShare(free: number): number {
-  return Math.min(FULL, Math.max(LEAST, Math.floor(free / 4)));
+  const part = free > MOST / 2 ? free / 4 : free / 12;
+  return Math.min(FULL, Math.max(LEAST, Math.floor(part)));
 }

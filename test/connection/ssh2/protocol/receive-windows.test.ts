@@ -26,10 +26,7 @@ test('gives a few visitors a full window each, and lets each through when a thou
   const channels: ServerChannel[] = [];
   for (let count = 0; count < 1000; count++) channels.push(await visitor(connection(), port));
   const windows = channels.map(windowOf);
-  assert.deepEqual(
-    windows.slice(0, 4),
-    Array.from({ length: 4 }, () => 2 * MIB),
-  );
+  assert.deepEqual(windows.slice(0, 4), [2 * MIB, 2 * MIB, 2 * MIB, 256 * 1024]);
   assert.ok(Math.min(...windows) >= 16 * 1024);
   assert.ok(windows.reduce((sum, window) => sum + window, 0) <= 48 * MIB);
 
@@ -70,10 +67,21 @@ test('leaves the room of a connection to channels that use it, however many othe
   });
   for (let ours = 0; ours < 60; ours++) for (let word = 0; word < 3; word++) assert.deepEqual(use(ours, 48)[0], []);
   assert.deepEqual(asked, []);
-  for (let i = 0; i < 8; i++) use(60, 8 * 1024);
-  const [, window] = use(60, 512 * 1024);
-  assert.ok(window > 1_000_000, `${window}`);
+  assert.deepEqual(use(60, 8 * 1024), [[2 * MIB - 8 * 1024], 2 * MIB]);
 });
+
+for (const [channels, least] of [
+  [4, 2 * MIB],
+  [12, 256 * 1024],
+  [30, 64 * 1024],
+  [1000, 16 * 1024],
+] as const)
+  test(`leaves one of ${channels} channels ${least} bytes, though all others have had much and are idle since`, () => {
+    const { use } = granting(() => Number.POSITIVE_INFINITY);
+    for (let ours = 0; ours < channels; ours++)
+      for (let i = 0; i < 40; i++) use(ours, Math.min(use(ours, 0)[1], 256 * 1024));
+    assert.ok(use(channels - 1, 0)[1] >= least);
+  });
 
 /** A client that grants windows to channels by their numbers: 0 and up. */
 function granting(most: (ours: number) => number) {
