@@ -221,7 +221,7 @@ interface Shares {
   hasUsedMuch(ours: number, left: number): boolean;
   /** Returns the channel's new share: its data is being read. To be called where it has used much: else it would take room from others. */
   moves(ours: number): number;
-  /** The channel's window is this one now. */
+  /** The channel's window is this one now: the server may fill all of it, also where its share is less by now. */
   has(ours: number, window: number): void;
   /** Data came in on it. */
   waits(ours: number, channel: OpenChannel): void;
@@ -289,7 +289,9 @@ function createShares(
     },
     has: (ours, window) => {
       const share = shares[ours];
-      if (share !== undefined) share.window = window;
+      if (share === undefined) return;
+      share.window = window;
+      change(share, Math.max(share.bytes, window));
     },
     moves: (ours) => {
       const share = shares[ours];

@@ -83,6 +83,24 @@ for (const [channels, least] of [
     assert.ok(use(channels - 1, 0)[1] >= least);
   });
 
+test('never lets the server fill more than there is room for, also where a share gets smaller', () => {
+  const { use } = granting(() => Number.POSITIVE_INFINITY);
+  const windows: number[] = [];
+  // Each of the first ones has a full window, and its share is less when it has used a little of it. Then more of them come.
+  for (const [from, to, times] of [
+    [0, 8, 1],
+    [0, 8, 1],
+    [8, 40, 20],
+  ] as const)
+    for (let ours = from; ours < to; ours++)
+      for (let time = 0; time < times; time++) {
+        const window = windows[ours] ?? use(ours, 0)[1];
+        windows[ours] = use(ours, Math.min(window, 256 * 1024))[1];
+        const sum = windows.reduce((all, one) => all + one, 0);
+        assert.ok(sum <= 16 * MIB + windows.length * 16 * 1024, `${sum} by ${ours}`);
+      }
+});
+
 /** A client that grants windows to channels by their numbers: 0 and up. */
 function granting(most: (ours: number) => number) {
   const client = new ssh2.Client();
