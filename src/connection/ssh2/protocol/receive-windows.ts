@@ -50,8 +50,9 @@ export function shareWindows(
     // ssh2 has already added the refill.
     const left = channel.incoming.window - bytes;
     channel.incoming.window = left;
-    if (!shares.hasUsedMuch(ours, left)) return;
-    const share = Math.min(shares.moves(ours), most(ours));
+    const next = shares.moves(ours, left);
+    if (next === null) return;
+    const share = Math.min(next, most(ours));
     const grant = Math.max(0, share - left);
     const worthwhile = grant >= Math.min(REFILL, share / 2);
     limit(channel, share, worthwhile ? share : left);
@@ -217,10 +218,11 @@ interface Shares {
   open(ours: number, theirs: number | null): number;
   /** The server has confirmed a channel that we open; returns its share, null where it has none. */
   confirm(ours: number, theirs: number): number | null;
-  /** Whether so much of the channel's window is used that it is worth a larger share: `left` is what the server may still fill of it. */
-  hasUsedMuch(ours: number, left: number): boolean;
-  /** Returns the channel's new share: its data is being read. To be called where it has used much: else it would take room from others. */
-  moves(ours: number): number;
+  /**
+   * Returns the channel's new share: its data is being read, and the server may still fill what is `left` of its window. Null where it has used
+   * little of it: else it would take room from others.
+   */
+  moves(ours: number, left: number): number | null;
   /** The channel's window is this one now: the server may fill all of it, also where its share is less by now. */
   has(ours: number, window: number): void;
   /** Data came in on it. */
@@ -283,19 +285,16 @@ function createShares(
       numbers.set(theirs, ours);
       return share.bytes;
     },
-    hasUsedMuch: (ours, left) => {
-      const window = shares[ours]?.window ?? FULL;
-      return window - left >= Math.min(REFILL, window / 2);
-    },
     has: (ours, window) => {
       const share = shares[ours];
       if (share === undefined) return;
       share.window = window;
       change(share, Math.max(share.bytes, window));
     },
-    moves: (ours) => {
+    moves: (ours, left) => {
       const share = shares[ours];
       if (share === undefined) return FULL;
+      if (share.window - left < Math.min(REFILL, share.window / 2)) return null;
       change(share, nextShare(roomOf(member) - (total - (share.bytes - LEAST))));
       return share.bytes;
     },
