@@ -60,6 +60,31 @@ async function follow(t: TestContext, port: number) {
   return { response, events };
 }
 
+test('reads the past again where a tunnel changed while it was read', async (t) => {
+  const clock = fakeClock();
+  const readings: ((pasts: ReadonlyMap<string, Past>) => void)[] = [];
+  const pasts = () => new Promise<ReadonlyMap<string, Past>>((resolve) => readings.push(resolve));
+  const { port, show } = await serve(t, [DOWN], { clock, pasts });
+  const { events } = await follow(t, port);
+  await until(() => readings.length === 1, { what: 'the first reading' });
+  show([UP]);
+  await clock.advance(500);
+  readings[0]!(new Map());
+  await until(async () => (await clock.advance(250), events.length > 0), { what: 'the first event' });
+  await until(async () => (await clock.advance(250), readings.length === 2), { what: 'the second reading' });
+  const outage = {
+    tunnel: 'up',
+    from: clock.wall() - 9,
+    to: clock.wall(),
+    cause: 'not-running',
+    message: '',
+    visitors: 0,
+  } as const;
+  readings[1]!(new Map([['up', { watched: [], outages: [{ ...outage, offMs: 0, ended: 'up' }] }]]));
+  const shown = () => events.some(({ data }) => data.history?.tunnels['up']?.outages[0]?.cause === 'not-running');
+  await until(async () => (await clock.advance(250), shown()), { what: 'the outage' });
+});
+
 test('sends all at first, then what has changed', async (t) => {
   const past: Past = {
     watched: [{ from: 1000, to: Date.now() }],
@@ -68,15 +93,18 @@ test('sends all at first, then what has changed', async (t) => {
     ],
   };
   const { port, memory, show } = await serve(t, [UP], {
-    pasts: new Map([
-      [
-        'up',
-        {
-          ...past,
-          outages: past.outages.map((outage) => ({ ...outage, from: Date.now() - 9000, to: Date.now() - 8000 })),
-        },
-      ],
-    ]),
+    pasts: () =>
+      Promise.resolve(
+        new Map([
+          [
+            'up',
+            {
+              ...past,
+              outages: past.outages.map((outage) => ({ ...outage, from: Date.now() - 9000, to: Date.now() - 8000 })),
+            },
+          ],
+        ]),
+      ),
   });
   memory.add('{"level":30,"msg":"before"}\n');
   const { events } = await follow(t, port);

@@ -44,7 +44,10 @@ export async function startExamplePage(): Promise<PageFixture> {
     SERVER,
   );
   const tunnels = [backup, cottage, camera];
-  const page = await startPage(tunnels, { clock, pasts: new Map(pastsOf(random, systemClock.wall())) });
+  const page = await startPage(tunnels, {
+    clock,
+    pasts: () => Promise.resolve(new Map(pastsOf(random, systemClock.wall()))),
+  });
   // A day, in which a connection of the first tunnel carries something now and then.
   for (let step = 0; step < DAY_MS / STEP_MS; step++) {
     shift += STEP_MS;

@@ -38,14 +38,14 @@ export interface PageFixture {
 
 export interface PageFixtureOptions {
   readonly clock?: Clock;
-  readonly pasts?: ReadonlyMap<string, Past>;
+  readonly pasts?: () => Promise<ReadonlyMap<string, Past>>;
   readonly tokenFile?: string | null;
 }
 
 /** `close` of its server ends it. */
 export async function startPage(
   tunnels: readonly RunningTunnel[],
-  { clock = systemClock, pasts = new Map(), tokenFile = null }: PageFixtureOptions = {},
+  { clock = systemClock, pasts = () => Promise.resolve(new Map()), tokenFile = null }: PageFixtureOptions = {},
 ): Promise<PageFixture> {
   const port = await freePort();
   const listen: Endpoint = { type: 'tcp', host: '127.0.0.1', port };
@@ -59,7 +59,7 @@ export async function startPage(
       memory,
       tunnels: () => shown,
       status,
-      pasts: () => Promise.resolve(pasts),
+      pasts,
       onError: (error) => {
         throw error;
       },

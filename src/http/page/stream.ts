@@ -83,6 +83,7 @@ export class PageStream {
     this.#known = new Map();
     this.#document = null;
     this.#history = null;
+    this.#outlook = '';
   }
 
   #addLine(line: string): void {
@@ -170,8 +171,12 @@ export class PageStream {
     };
   }
 
-  /** An outage begins and ends with a change of what these have; it is read from a file, and therefore not more often than needed. */
+  /**
+   * An outage begins and ends with a change of what these have; it is read from a file, and therefore not more often than needed. A reading that
+   * began before such a change may not have it: the next look reads again.
+   */
   #lookAtHistory(tunnels: readonly TunnelStatus[]): void {
+    if (this.#isReading) return;
     const outlook = JSON.stringify(tunnels.map(outlookOf));
     if (outlook === this.#outlook && this.#history !== null) return;
     if (this.#deps.clock.now() - this.#historyReadAt < HISTORY_GAP_MS && this.#history !== null) return;

@@ -56,8 +56,9 @@ export function shareWindows(
     const grant = Math.max(0, share - left);
     const worthwhile = grant >= Math.min(REFILL, share / 2);
     limit(channel, share, worthwhile ? share : left);
-    shares.has(ours, channel.incoming.window);
-    if (worthwhile) channelWindowAdjust.call(protocol, theirs, grant);
+    if (!worthwhile) return;
+    shares.granted(ours, share);
+    channelWindowAdjust.call(protocol, theirs, grant);
   };
   const small = coalesceSmall(internals);
   const waits = (ours: number, channel: OpenChannel) => {
@@ -202,7 +203,7 @@ function shareOpened({ _protocol: protocol, _chanMgr: table }: Internals, shares
   };
   const onRefused = handlers.CHANNEL_OPEN_FAILURE;
   handlers.CHANNEL_OPEN_FAILURE = (self, ours, ...rest) => {
-    shares.close(ours);
+    shares.close(ours)();
     onRefused(self, ours, ...rest);
   };
 }
@@ -220,11 +221,11 @@ interface Shares {
   confirm(ours: number, theirs: number): number | null;
   /**
    * Returns the channel's new share: its data is being read, and the server may still fill what is `left` of its window. Null where it has used
-   * little of it: else it would take room from others.
+   * little of what it was granted last: else it would take room from others.
    */
   moves(ours: number, left: number): number | null;
-  /** The channel's window is this one now: the server may fill all of it, also where its share is less by now. */
-  has(ours: number, window: number): void;
+  /** The channel's window was made so large. */
+  granted(ours: number, window: number): void;
   /** Data came in on it. */
   waits(ours: number, channel: OpenChannel): void;
   /** The unread bytes of all channels. */
@@ -236,7 +237,7 @@ interface Shares {
 
 interface Share {
   bytes: number;
-  /** Its window when it was looked at last. */
+  /** Its window after the last grant. */
   window: number;
   readonly ours: number;
   theirs: number | null;
@@ -268,10 +269,17 @@ function createShares(
     unread += bytes - share.unread;
     share.unread = bytes;
   };
+  const end = (share: Share) => {
+    if (kept.get(share.kept) !== share) return;
+    kept.remove(share.kept);
+    change(share, LEAST);
+    count(share, 0);
+    member.wait(unread);
+  };
   return {
     open: (ours, theirs) => {
       const share: Share = { bytes: LEAST, window: 0, ours, theirs, channel: null, unread: 0, kept: 0 };
-      change(share, firstShare(roomOf(member) - total));
+      change(share, firstShare(roomOf(member) - total, roomOf(member)));
       share.window = share.bytes;
       shares[ours] = share;
       share.kept = kept.add(share);
@@ -285,18 +293,18 @@ function createShares(
       numbers.set(theirs, ours);
       return share.bytes;
     },
-    has: (ours, window) => {
+    granted: (ours, window) => {
       const share = shares[ours];
-      if (share === undefined) return;
-      share.window = window;
-      change(share, Math.max(share.bytes, window));
+      if (share !== undefined) share.window = window;
     },
     moves: (ours, left) => {
       const share = shares[ours];
-      if (share === undefined) return FULL;
-      if (share.window - left < Math.min(REFILL, share.window / 2)) return null;
-      change(share, nextShare(roomOf(member) - (total - (share.bytes - LEAST))));
-      return share.bytes;
+      if (share === undefined || share.window - left < Math.min(REFILL, share.window / 2)) return null;
+      const free = roomOf(member) - total + share.bytes - LEAST;
+      const next = nextShare(free, roomOf(member), share.window);
+      // What is left takes its room until the server has filled it.
+      change(share, Math.max(next, left));
+      return next;
     },
     waits: (ours, channel) => {
       const share = shares[ours];
@@ -317,13 +325,7 @@ function createShares(
       if (share === undefined) return () => {};
       shares[ours] = undefined;
       if (share.theirs !== null) numbers.delete(share.theirs);
-      return () => {
-        if (kept.get(share.kept) !== share) return;
-        kept.remove(share.kept);
-        change(share, LEAST);
-        count(share, 0);
-        member.wait(unread);
-      };
+      return () => end(share);
     },
   };
 }
@@ -346,17 +348,23 @@ const FULL = 2 * 1024 * 1024;
  * often done with the rest before.
  */
 const REFILL = 256 * 1024;
-const SOME = 256 * 1024;
 const LEAST = 16 * 1024;
 
-/** Most is for active channels: however many others say a word now and then, one that begins to move much gets a full window. */
-function firstShare(free: number): number {
-  if (free > MOST * (3 / 4)) return FULL;
-  return free > MOST * (9 / 16) ? SOME : LEAST;
+/** Half of the room is for active channels: however many others are open, one that begins to move much gets a full window. */
+function firstShare(free: number, room: number): number {
+  if (free > room * (3 / 4)) return bounded(room / 8);
+  if (free > room * (9 / 16)) return bounded(room / 64);
+  return free > room / 2 ? bounded(room / 256) : LEAST;
 }
 
-/** From the second half on each gets less: a window that was granted cannot be taken back, and its channel may be idle from then on. */
-function nextShare(free: number): number {
-  const part = free > MOST / 2 ? free / 4 : free / 12;
-  return Math.min(FULL, Math.max(LEAST, Math.floor(part)));
+/**
+ * The less is free the smaller the part of it: a window that was granted cannot be taken back, and its channel may be idle from then on. And no
+ * more than four times what the channel had, because who types uses up a small window, too, in the course of time.
+ */
+function nextShare(free: number, room: number, had: number): number {
+  return bounded(Math.min(free ** 2 / (2 * room), 4 * had));
+}
+
+function bounded(bytes: number): number {
+  return Math.min(FULL, Math.max(LEAST, Math.floor(bytes)));
 }

@@ -67,13 +67,15 @@ test('leaves the room of a connection to channels that use it, however many othe
   });
   for (let ours = 0; ours < 60; ours++) for (let word = 0; word < 3; word++) assert.deepEqual(use(ours, 48)[0], []);
   assert.deepEqual(asked, []);
-  assert.deepEqual(use(60, 8 * 1024), [[2 * MIB - 8 * 1024], 2 * MIB]);
+  const windows = [8, 32, 128, 256].map((kib) => use(60, kib * 1024)[1]);
+  assert.deepEqual(windows.slice(0, 3), [64 * 1024, 256 * 1024, MIB]);
+  assert.ok(windows[3]! > 1.9 * MIB, `${windows[3]}`);
 });
 
 for (const [channels, least] of [
   [4, 2 * MIB],
-  [12, 256 * 1024],
-  [30, 64 * 1024],
+  [12, 128 * 1024],
+  [30, 32 * 1024],
   [1000, 16 * 1024],
 ] as const)
   test(`leaves one of ${channels} channels ${least} bytes, though all others have had much and are idle since`, () => {
@@ -82,6 +84,12 @@ for (const [channels, least] of [
       for (let i = 0; i < 40; i++) use(ours, Math.min(use(ours, 0)[1], 256 * 1024));
     assert.ok(use(channels - 1, 0)[1] >= least);
   });
+
+test('gives back the room of a channel that the server refuses', () => {
+  const { use, refuse } = granting(() => Number.POSITIVE_INFINITY);
+  for (let i = 0; i < 100; i++) refuse();
+  assert.equal(use(100, 0)[1], 2 * MIB);
+});
 
 test('never lets the server fill more than there is room for, also where a share gets smaller', () => {
   const { use } = granting(() => Number.POSITIVE_INFINITY);
@@ -109,7 +117,7 @@ function granting(most: (ours: number) => number) {
   client.connect({ sock: stream, username: 'limited', password: 'secret', readyTimeout: 0 });
   const { _protocol: protocol, _chanMgr: table } = internalsOf(client);
   const granted: number[] = [];
-  protocol.channelOpenConfirm = () => {};
+  protocol.channelOpenConfirm = protocol.directTcpip = () => {};
   protocol.channelWindowAdjust = (_theirs, bytes) => granted.push(bytes);
   shareWindows(client, assert.fail, most, createReceiveAccount({ windows: 32 * MIB, unread: 44 * MIB }));
   const channels: OpenChannel[] = [];
@@ -131,7 +139,12 @@ function granting(most: (ours: number) => number) {
     protocol.channelWindowAdjust(100 + ours, 2 * MIB - left);
     return [granted.splice(0), incoming.window];
   };
-  return { use };
+  const refuse = () => {
+    const ours = table.add(Object.assign(() => {}, { type: 'direct-tcpip' }));
+    protocol.directTcpip(ours, 2 * MIB);
+    protocol._handlers.CHANNEL_OPEN_FAILURE(protocol, ours, ...([1, 'no', ''] as never[]));
+  };
+  return { use, refuse };
 }
 
 test('leaves a server and says why when it fills more than there is room for', async (t) => {
