@@ -359,10 +359,11 @@ function firstShare(free: number, room: number): number {
 
 /**
  * The less is free the smaller the part of it: a window that was granted cannot be taken back, and its channel may be idle from then on. And no
- * more than four times what the channel had, because who types uses up a small window, too, in the course of time.
+ * more than four times what the channel had, because who types uses up a small window, too, in the course of time; nor than a quarter of the
+ * room, of which other connections want some.
  */
 function nextShare(free: number, room: number, had: number): number {
-  return bounded(Math.min(free ** 2 / (2 * room), 4 * had));
+  return bounded(Math.min(free ** 2 / (2 * room), room / 4, 4 * had));
 }
 
 function bounded(bytes: number): number {
