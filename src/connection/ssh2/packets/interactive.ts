@@ -34,7 +34,7 @@ export class InteractiveChannels {
 export class ConnectionChannels {
   readonly #own: InteractiveChannels;
   readonly #all: InteractiveChannels;
-  /** Before which no channel of the connection has its number among all. */
+  /** The number that its channel 0 has among all. */
   readonly #first: number;
   readonly #speed = new TransferSpeed();
   /** When what comes was fast last. */
@@ -129,7 +129,7 @@ const SEALED_AT_ONCE = 64 * 1024;
 const FRESH_MS = 16;
 /** In bytes: three times what is granted at once. */
 const SMALL_WINDOW = 768 * 1024;
-/** Of a connection; SSH's numbers have 32 bits. */
+/** Of a connection: SSH's numbers of channels have 32 bits (RFC 4254 section 5.1). */
 const MOST_CHANNELS = 2 ** 32;
 const ofThisProcess = new InteractiveChannels();
 let connections = 0;

@@ -344,13 +344,13 @@ function roomOf(member: { room(): number }): number {
 /** ssh2's own window, as OpenSSH's. */
 const FULL = 2 * 1024 * 1024;
 /**
- * So much a transfer uses up at least before it is granted again, at the end of a read. With half of the window, as in ssh2, the server was
- * often done with the rest before.
+ * So much a transfer uses up at least before it is granted again, at the end of a read; of a small window it is half. With half of a full one, as
+ * in ssh2, the server was often done with the rest before.
  */
 const REFILL = 256 * 1024;
 const LEAST = 16 * 1024;
 
-/** Half of the room is for active channels: however many others are open, one that begins to move much gets a full window. */
+/** Half of the room is for active channels: one that begins to move much gets a full window, however many others are open that say little. */
 function firstShare(free: number, room: number): number {
   if (free > room * (3 / 4)) return bounded(room / 8);
   if (free > room * (9 / 16)) return bounded(room / 64);
